@@ -1,0 +1,2 @@
+//! Waypost answers one question: the buyer has finished (or left) paying; where does the browser go now, and why?
+pub mod proto;
