@@ -1,0 +1,164 @@
+//! The ids: of sessions (made here), of merchants and of idempotent requests (the caller's own).
+
+use super::{Kind, Timestamp, limits};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+/// `checkout_<uuid>`, `order_<uuid>` or `invoice_<uuid>`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    kind: Kind,
+    uuid: Uuid,
+}
+
+impl SessionId {
+    /// The id with these parts. The uuid is of version 7: ids made later sort later, which keeps stores fast.
+    pub const fn new(kind: Kind, uuid: Uuid) -> Self {
+        Self { kind, uuid }
+    }
+
+    /// What the session is for.
+    pub const fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The unique part.
+    pub const fn uuid(self) -> Uuid {
+        self.uuid
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.kind.id_prefix(), self.uuid.as_hyphenated())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let (prefix, uuid) = text.rsplit_once('_').ok_or(InvalidId::Session)?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.id_prefix() == prefix).ok_or(InvalidId::Session)?;
+        // Only the spelling that was handed out: one session has one id.
+        let id = Self::new(kind, Uuid::try_parse(uuid).map_err(|_| InvalidId::Session)?);
+        if uuid.len() == 36 && !uuid.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Ok(id)
+        } else {
+            Err(InvalidId::Session)
+        }
+    }
+}
+
+/// The caller's own id of a merchant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
+pub struct MerchantId(Box<str>);
+
+impl MerchantId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<Box<str>> for MerchantId {
+    type Error = InvalidId;
+
+    fn try_from(text: Box<str>) -> Result<Self, InvalidId> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:@".contains(&byte);
+        if text.is_empty() {
+            Err(InvalidId::MerchantMissing)
+        } else if text.len() > limits::MERCHANT_ID_BYTES || !text.bytes().all(allowed) {
+            Err(InvalidId::Merchant)
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
+impl FromStr for MerchantId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::try_from(Box::from(text))
+    }
+}
+
+impl From<MerchantId> for Box<str> {
+    fn from(id: MerchantId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for MerchantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The caller's name for one create request, which makes it safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
+pub struct IdempotencyKey(Box<str>);
+
+impl IdempotencyKey {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<Box<str>> for IdempotencyKey {
+    type Error = InvalidId;
+
+    fn try_from(text: Box<str>) -> Result<Self, InvalidId> {
+        let printable = |byte: u8| (b' '..=b'~').contains(&byte);
+        if text.is_empty() || text.len() > limits::IDEMPOTENCY_KEY_BYTES || !text.bytes().all(printable) {
+            Err(InvalidId::IdempotencyKey)
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
+impl From<IdempotencyKey> for Box<str> {
+    fn from(key: IdempotencyKey) -> Self {
+        key.0
+    }
+}
+
+/// Why a text is not an id. The text itself is the caller's and is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Not a session id.
+    #[error(
+        "is not a session id: write `checkout_`, `order_` or `invoice_` and the lower-case UUID, as the create call returned it"
+    )]
+    Session,
+    /// No merchant id.
+    #[error("is missing: write the merchant's id")]
+    MerchantMissing,
+    /// Not a merchant id.
+    #[error("is not a merchant id: write 1 to 64 characters out of A-Z a-z 0-9 . _ - : @")]
+    Merchant,
+    /// Not an idempotency key.
+    #[error("is not an idempotency key: write 1 to 255 printable ASCII characters")]
+    IdempotencyKey,
+}
+
+/// Makes the uuid of a session created at `now`, from 10 random bytes.
+impl SessionId {
+    /// A version 7 id for a session created at `now`; `random` tells apart what was created in one millisecond.
+    pub fn at(kind: Kind, now: Timestamp, random: &[u8; 10]) -> Self {
+        let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
+        Self::new(kind, uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
+    }
+}

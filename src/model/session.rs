@@ -1,0 +1,208 @@
+//! One buyer's way through one checkout, order or payment.
+
+use super::{IdempotencyKey, Kind, MerchantId, Notice, Outcome, ReturnUrls, SessionId, Timestamp, limits};
+use crate::redirect::{AutoReturn, InvalidTemplate, Template};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A session. What the create call said never changes; [`Session::record`] makes a new one with another ending.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// Its id, which says its kind.
+    pub id: SessionId,
+    /// The merchant that it belongs to.
+    pub merchant_id: MerchantId,
+    /// The create request's body.
+    pub body: Body,
+    /// The return URLs in the body, with all the values bound that were known at create.
+    pub return_urls: ReturnUrls<Template>,
+    /// When an order's page goes on by itself; from the body.
+    pub auto_return: AutoReturn,
+    /// The key of the create call, and what was sent with it.
+    pub idempotency: Option<Idempotency>,
+    /// What the caller was told at create.
+    pub notices: Box<[Notice]>,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When it was created or its ending was last recorded. See [`Session::update_time_at`].
+    pub update_time: Timestamp,
+    /// When it expires if it is open until then.
+    pub expire_time: Timestamp,
+    /// How it ended, as recorded; `None` while nothing is. See [`Session::ending_at`].
+    pub ending: Option<Ending>,
+    /// Counts the states of the session from 1; a store replaces a state only by the one that was made from it.
+    pub version: u64,
+}
+
+/// How a session ended, as a caller reported it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// In one word.
+    pub outcome: Outcome,
+    /// The provider's id of the payment.
+    pub payment_id: Option<Box<str>>,
+    /// The provider's own word for the state.
+    pub status: Option<Box<str>>,
+    /// The provider's code of what went wrong.
+    pub error_code: Option<Box<str>>,
+}
+
+/// What makes a create call safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The caller's name for the call.
+    pub key: IdempotencyKey,
+    /// Stands for what was sent.
+    pub fingerprint: Fingerprint,
+}
+
+/// A SHA-256 of the deterministic encoding of a create request without its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// A create request's body, by the proto names of its fields, `metadata` included: what placeholders name, and the one
+/// durable form of the request. A JSON object, kept as text because it is seldom read and there are many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body(Box<str>);
+
+impl Body {
+    /// Keeps that object.
+    pub fn new(fields: &Map<String, Value>) -> Self {
+        // A map with string keys always has a JSON text.
+        Self(serde_json::to_string(fields).expect("a JSON object has a text").into())
+    }
+
+    /// The object.
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(&self.0).expect("the text was checked when the body was made")
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<Box<str>> for Body {
+    type Error = serde_json::Error;
+
+    /// Takes the text back from a store; it must be a JSON object.
+    fn try_from(text: Box<str>) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<Map<String, Value>>(&text)?;
+        Ok(Self(text))
+    }
+}
+
+impl Kind {
+    /// Where the body has its return URLs: an object of slots for checkouts and orders, one URL for payments.
+    const fn return_urls_path(self) -> &'static [&'static str] {
+        match self {
+            Self::Checkout => &["redirect_urls"],
+            Self::Order => &["checkout_pro", "back_urls"],
+            Self::Payment => &["redirect_url"],
+        }
+    }
+
+    /// The proto path of the field that fills a slot.
+    pub fn return_url_field(self, slot: Outcome) -> String {
+        let path = self.return_urls_path().join(".");
+        match self {
+            Self::Checkout | Self::Order => format!("{path}.{}", slot.as_str()),
+            Self::Payment => path,
+        }
+    }
+
+    /// The return URLs of a body, as they are written. A payment's single URL fills every slot.
+    pub fn return_urls(self, body: &Map<String, Value>) -> ReturnUrls<&str> {
+        let mut urls = ReturnUrls::default();
+        let Some((first, rest)) = self.return_urls_path().split_first() else { return urls };
+        let found = rest.iter().try_fold(body.get(*first), |value, name| value.map(|value| value.get(name)));
+        for slot in Outcome::ALL {
+            urls.set(
+                slot,
+                match found.flatten() {
+                    Some(Value::String(url)) => Some(url.as_str()),
+                    Some(slots) => slots.get(slot.as_str()).and_then(Value::as_str),
+                    None => None,
+                },
+            );
+        }
+        urls
+    }
+
+    /// When the page of a body's order goes on by itself; `None` when the body does not say, or says neither.
+    pub fn auto_return(self, body: &Map<String, Value>) -> Option<AutoReturn> {
+        let word = body.get("checkout_pro")?.get("auto_return")?.as_str()?;
+        AutoReturn::ALL.into_iter().find(|auto_return| auto_return.as_str() == word)
+    }
+}
+
+impl Session {
+    /// Reads the return URLs of a body that was accepted before, and binds what is known.
+    pub fn read_return_urls(
+        id: SessionId,
+        merchant_id: &MerchantId,
+        body: &Body,
+    ) -> Result<(ReturnUrls<Template>, AutoReturn), InvalidTemplate> {
+        let Value::Object(fields) = body.to_value() else { unreachable!("a body is an object") };
+        let mut return_urls = ReturnUrls::default();
+        let root = super::Root::at_create(id, merchant_id, body);
+        for (slot, text) in id.kind().return_urls(&fields).iter() {
+            return_urls.set(slot, Some(Template::compile(text)?.bind(&root)));
+        }
+        Ok((return_urls, id.kind().auto_return(&fields).unwrap_or_default()))
+    }
+
+    /// How it has ended at that time: as recorded, or expired by itself; `None` while it is open.
+    pub fn ending_at(&self, now: Timestamp) -> Option<Ending> {
+        let expired = || Ending { outcome: Outcome::Expired, payment_id: None, status: None, error_code: None };
+        self.ending.clone().or_else(|| (now >= self.expire_time).then(expired))
+    }
+
+    /// When it last changed, seen from that time: its expiry is a change.
+    pub fn update_time_at(&self, now: Timestamp) -> Timestamp {
+        if self.ending.is_none() && now >= self.expire_time { self.expire_time } else { self.update_time }
+    }
+
+    /// The session after a report of how it ended; `None` when the report changes nothing.
+    ///
+    /// Success is final. What a report leaves out stays when the outcome stays. When a pending payment settles, its
+    /// `payment_id` stays too: it is the same payment. Otherwise nothing of an earlier attempt is taken over.
+    #[must_use]
+    pub fn record(&self, report: Ending, now: Timestamp) -> Option<Self> {
+        let before = self.ending_at(now);
+        if let Some(Ending { outcome: Outcome::Success, .. }) = before {
+            return None;
+        }
+        let kept =
+            before.clone().filter(|before| before.outcome == report.outcome || before.outcome == Outcome::Pending);
+        let same = kept.clone().filter(|before| before.outcome == report.outcome);
+        let ending = Ending {
+            outcome: report.outcome,
+            payment_id: report.payment_id.or_else(|| kept?.payment_id),
+            status: report.status.or_else(|| same.clone()?.status),
+            error_code: report.error_code.or_else(|| same?.error_code),
+        };
+        if before.as_ref() == Some(&ending) {
+            return None;
+        }
+        Some(Self { ending: Some(ending), update_time: now, version: self.version + 1, ..self.clone() })
+    }
+
+    /// The session as the create call answered it.
+    #[must_use]
+    pub fn as_created(&self) -> Self {
+        Self { ending: None, update_time: self.create_time, version: 1, ..self.clone() }
+    }
+
+    /// When it is over, from which its retention counts: at its recorded end, else at its expiry. A pending one waits
+    /// on, [`limits::PENDING_WAIT`] after it was recorded.
+    pub fn over_at(&self) -> Timestamp {
+        match &self.ending {
+            None => self.expire_time,
+            Some(ending) if ending.outcome == Outcome::Pending => self.update_time.plus(limits::PENDING_WAIT),
+            Some(_) => self.update_time,
+        }
+    }
+}

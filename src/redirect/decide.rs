@@ -1,0 +1,169 @@
+//! Where the buyer goes and what the browser does (SPEC 4 and 8).
+
+use super::{
+    CheckedUrl, Policy, Position, Refusal, ReturnParams, Template, Values,
+    select::{positions, select},
+};
+use crate::model::{Kind, Level, Outcome, Precedence, ReturnUrls};
+use std::time::Duration;
+
+/// Everything a decision depends on.
+pub struct Question<'a, V> {
+    /// Whose rules are followed.
+    pub kind: Kind,
+    /// The outcome to answer for.
+    pub outcome: Outcome,
+    /// The merchant's URLs.
+    pub settings: &'a ReturnUrls<Template>,
+    /// The create request's URLs.
+    pub request: &'a ReturnUrls<Template>,
+    /// Which of them come first.
+    pub precedence: Precedence,
+    /// What placeholders name.
+    pub values: &'a V,
+    /// What is added to the URL.
+    pub params: ReturnParams<'a>,
+    /// What the complete URL is checked against.
+    pub policy: Policy<'a>,
+    /// When an order's page goes on by itself.
+    pub auto_return: AutoReturn,
+    /// How long it waits before it does.
+    pub delay: Duration,
+}
+
+/// When an order's page goes on to the return URL by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoReturn {
+    /// After success only: Mercado Pago's default.
+    #[default]
+    Approved,
+    /// After every outcome.
+    All,
+}
+
+impl AutoReturn {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Approved, Self::All];
+
+    /// The word for it in requests and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::All => "all",
+        }
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Where the buyer goes. `None`: to the hosted page, without a button.
+    pub redirect: Option<Redirect>,
+    /// Where its URL was found; also set when that URL was refused.
+    pub chosen: Option<Position>,
+    /// Why the chosen URL was refused.
+    pub refusal: Option<Refusal>,
+}
+
+/// A return URL that may be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The complete URL.
+    pub url: CheckedUrl,
+    /// How the browser gets there.
+    pub delivery: Delivery,
+    /// Whose URL it is.
+    pub level: Level,
+    /// The placeholders in it that name nothing, as they are written.
+    pub unresolved: Vec<String>,
+}
+
+/// How a browser gets to a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// At once: HTTP 303.
+    Now,
+    /// By itself after that time, from a page with a button.
+    After(Duration),
+    /// By the button of a page.
+    Button,
+}
+
+/// Decides where the buyer goes. The steps are the sections of SPEC.md.
+pub fn decide<V: Values>(question: &Question<'_, V>) -> Decision {
+    let Question { kind, outcome, precedence, settings, request, .. } = *question;
+    let Some(selection) = select(kind, outcome, precedence, settings, request) else {
+        return Decision { redirect: None, chosen: None, refusal: None };
+    };
+    let chosen = Some(selection.position);
+    let filled = selection.value.render(question.values);
+    let unresolved = filled.unresolved().map(str::to_owned).collect();
+    match question.policy.check(filled.append(&question.params)) {
+        Ok(url) => {
+            let redirect = Redirect { url, delivery: delivery(question), level: selection.position.level, unresolved };
+            Decision { redirect: Some(redirect), chosen, refusal: None }
+        }
+        // Never a URL of lower precedence because a better one was bad.
+        Err(refusal) => Decision { redirect: None, chosen, refusal: Some(refusal) },
+    }
+}
+
+fn delivery<V>(question: &Question<'_, V>) -> Delivery {
+    match (question.kind, question.outcome, question.auto_return) {
+        (Kind::Checkout | Kind::Payment, _, _) => Delivery::Now,
+        (Kind::Order, Outcome::Success, _) | (Kind::Order, _, AutoReturn::All) => {
+            if question.delay.is_zero() {
+                Delivery::Now
+            } else {
+                Delivery::After(question.delay)
+            }
+        }
+        (Kind::Order, _, AutoReturn::Approved) => Delivery::Button,
+    }
+}
+
+/// A place that was looked at, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// The place.
+    pub position: Position,
+    /// The template there.
+    pub template: Option<&'a Template>,
+    /// What became of it.
+    pub fate: Fate<'a>,
+}
+
+/// What became of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate<'a> {
+    /// The answer.
+    Chosen,
+    /// Holds no URL.
+    Empty,
+    /// Chosen, and refused by the final check.
+    Refused(&'a Refusal),
+    /// Holds a URL, and an earlier one was chosen.
+    Outranked,
+}
+
+impl Decision {
+    /// Every place that may have held the URL, in the order in which they were tried.
+    pub fn explain<'a, V>(&'a self, question: &Question<'a, V>) -> Vec<Candidate<'a>> {
+        positions(question.kind, question.outcome, question.precedence)
+            .map(|position| {
+                let urls = match position.level {
+                    Level::Settings => question.settings,
+                    Level::Request => question.request,
+                };
+                let template = urls.get(position.slot);
+                let fate = match (&self.refusal, template) {
+                    (_, None) => Fate::Empty,
+                    (None, Some(_)) if self.chosen == Some(position) => Fate::Chosen,
+                    (Some(refusal), Some(_)) if self.chosen == Some(position) => Fate::Refused(refusal),
+                    (_, Some(_)) => Fate::Outranked,
+                };
+                Candidate { position, template, fate }
+            })
+            .collect()
+    }
+}

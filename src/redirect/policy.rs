@@ -1,0 +1,553 @@
+//! Which URLs are accepted (SPEC 6). A URL is refused, never repaired.
+//!
+//! The same examination runs twice: on a template when it is saved, with its placeholders standing for themselves, and
+//! on the complete URL before it is answered. It relies on the `url` crate for the WHATWG rules that browsers follow,
+//! and accepts only what that crate would write the same way: then every browser reads the URL as we do.
+
+use super::{
+    params::Complete,
+    template::{Filled, Hint, Template, well_formed_percent},
+};
+use crate::model::limits;
+use percent_encoding::percent_decode_str;
+use std::{borrow::Cow, fmt, str::FromStr};
+use url::{Host, Url};
+
+/// Which hosts are reachable from where the buyer's browser runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// `https` to DNS names only.
+    #[default]
+    Production,
+    /// Also `http` and `https` to this machine itself, so that a developer's own site can be tried.
+    Sandbox,
+}
+
+/// What a merchant's URLs are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy<'m> {
+    /// Whether this machine itself is allowed.
+    pub mode: Mode,
+    /// The only origins allowed for `http` and `https`; empty for every one.
+    pub allowed_origins: &'m [OriginPattern],
+    /// The schemes allowed for deep links.
+    pub app_schemes: &'m [AppScheme],
+}
+
+/// A complete URL that was accepted. Nothing else is ever sent to a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedUrl(String);
+
+impl CheckedUrl {
+    /// The URL as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<CheckedUrl> for String {
+    fn from(url: CheckedUrl) -> Self {
+        url.0
+    }
+}
+
+/// How far a path is decoded before dot segments are looked for.
+#[derive(Clone, Copy, PartialEq)]
+enum DotSegments {
+    /// In a text that somebody wrote: in every spelling, an encoded slash included.
+    Written,
+    /// In a URL that values were filled into: there an encoded slash is part of a value, and servers keep it so.
+    Filled,
+}
+
+impl Policy<'_> {
+    /// Examines a template, its placeholders standing for themselves. `reserved` are the parameter names that will be
+    /// added to the URL and that its own query may therefore not hold.
+    pub fn check_template(&self, template: &Template, reserved: &[&'static str]) -> Result<(), Refusal> {
+        let Filled { text, unresolved } = template.as_filled();
+        self.examine(&text, &unresolved, DotSegments::Written, reserved, 0)
+    }
+
+    /// Examines a complete URL.
+    pub(super) fn check(&self, complete: Complete) -> Result<CheckedUrl, Refusal> {
+        let Complete { filled: Filled { text, unresolved }, reserved, added } = complete;
+        if text.len() > limits::URL_FILLED_BYTES {
+            return Err(Refusal::TooLong { bytes: text.len() });
+        }
+        self.examine(&text, &unresolved, DotSegments::Filled, reserved, added)?;
+        Ok(CheckedUrl(text))
+    }
+
+    /// The rules, in the order in which their messages are most useful. `added` of the parameters are Waypost's own.
+    fn examine(
+        &self,
+        text: &str,
+        placeholders: &[std::ops::Range<usize>],
+        dot_segments: DotSegments,
+        reserved: &[&'static str],
+        added: usize,
+    ) -> Result<(), Refusal> {
+        if text.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        let Some((scheme, after)) = text.split_once("://") else { return Err(self.refuse_without_authority(text)) };
+        let authority_from = scheme.len() + "://".len();
+        let authority_len = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
+        if placeholders.iter().any(|range| range.start < authority_from + authority_len) {
+            return Err(Refusal::PlaceholderInAuthority);
+        }
+        let text = stand_in(text, placeholders);
+        let hint = || if placeholders.is_empty() { super::template::canonical(&text) } else { None };
+        if let Some(found) = text.chars().find(|c| !('!'..='~').contains(c) || *c == '\\') {
+            return Err(Refusal::Character { found, canonical: hint() });
+        }
+        if !well_formed_percent(&text) {
+            return Err(Refusal::MalformedPercent);
+        }
+        if text.contains("%00") {
+            return Err(Refusal::Nul);
+        }
+        let authority = &text[authority_from..authority_from + authority_len];
+        if authority.contains('@') {
+            return Err(Refusal::UserInfo);
+        }
+        let scheme = self.scheme(scheme)?;
+        let path_from = authority_from + authority_len;
+        let path_len = text[path_from..].find(['?', '#']).unwrap_or(text.len() - path_from);
+        if has_dot_segment(&text[path_from..path_from + path_len], dot_segments) {
+            return Err(Refusal::DotSegment);
+        }
+        let url = Url::parse(&text).map_err(|error| Refusal::Unparsable { error })?;
+        if let Scheme::Web = scheme {
+            self.check_host(&url)?;
+        }
+        if !is_canonical(&url, &text, path_from) {
+            return Err(Refusal::NotCanonical { canonical: hint() });
+        }
+        if let Scheme::Web = scheme
+            && !self.allowed_origins.is_empty()
+            && !self.allowed_origins.iter().any(|pattern| pattern.matches(&url))
+        {
+            return Err(Refusal::OriginNotAllowed { origin: url.origin().ascii_serialization() });
+        }
+        check_names(&url, reserved, added)
+    }
+
+    fn scheme(&self, scheme: &str) -> Result<Scheme, Refusal> {
+        match (scheme, self.mode) {
+            ("https", _) | ("http", Mode::Sandbox) => Ok(Scheme::Web),
+            ("http", Mode::Production) => Err(Refusal::Http),
+            _ if self.app_schemes.iter().any(|allowed| allowed.as_str() == scheme) => Ok(Scheme::App),
+            _ => Err(refuse_scheme(scheme)),
+        }
+    }
+
+    fn refuse_without_authority(&self, text: &str) -> Refusal {
+        match text.split_once(':') {
+            Some(("https" | "http", _)) | None => Refusal::NotAbsolute,
+            Some((scheme, _)) => self.scheme(scheme).err().unwrap_or(Refusal::NotAbsolute),
+        }
+    }
+
+    fn check_host(&self, url: &Url) -> Result<(), Refusal> {
+        if self.mode == Mode::Sandbox && is_loopback(url) {
+            return Ok(());
+        }
+        // Unencrypted only ever to the machine itself.
+        if url.scheme() == "http" {
+            return Err(Refusal::Http);
+        }
+        check_host(url.host())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    Web,
+    App,
+}
+
+fn refuse_scheme(scheme: &str) -> Refusal {
+    match AppScheme::from_str(scheme) {
+        Ok(scheme) => Refusal::UnknownScheme { scheme },
+        Err(_) => Refusal::Scheme,
+    }
+}
+
+/// Puts a letter in the place of each placeholder: what the URL is when they are filled with something harmless.
+fn stand_in<'t>(text: &'t str, placeholders: &[std::ops::Range<usize>]) -> Cow<'t, str> {
+    if placeholders.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut standing = String::with_capacity(text.len());
+    let mut from = 0;
+    for range in placeholders {
+        standing.push_str(&text[from..range.start]);
+        standing.push('x');
+        from = range.end;
+    }
+    standing.push_str(&text[from..]);
+    Cow::Owned(standing)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+}
+
+fn check_host(host: Option<Host<&str>>) -> Result<(), Refusal> {
+    let name = match host {
+        Some(Host::Domain(name)) => name,
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => return Err(Refusal::IpAddress),
+        None => return Err(Refusal::Host),
+    };
+    let labels = name.split('.');
+    // RFC 1035, section 2.3.4; the WHATWG rules leave these to the resolver.
+    let fits = name.len() <= 253 && labels.clone().all(|label| (1..=63).contains(&label.len()));
+    let last_is_numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    if fits && labels.count() >= 2 && !last_is_numeric { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Whether the text is what the `url` crate writes for it; an empty path may stay empty.
+fn is_canonical(url: &Url, text: &str, path_from: usize) -> bool {
+    let written = url.as_str();
+    if written == text {
+        return true;
+    }
+    let (head, tail) = text.split_at(path_from);
+    !tail.starts_with('/') && written.strip_prefix(head).and_then(|rest| rest.strip_prefix('/')) == Some(tail)
+}
+
+fn has_dot_segment(path: &str, reach: DotSegments) -> bool {
+    // Most paths have neither, and then there is nothing to decode.
+    if !path.contains(['.', '%']) {
+        return false;
+    }
+    let is_dot = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
+    path.split('/').any(|segment| {
+        let decoded = decode_fully(segment);
+        decoded.split(|c| c == '\\' || (c == '/' && reach == DotSegments::Written)).any(is_dot)
+    })
+}
+
+/// Decodes until nothing changes, so that no number of encodings hides anything. What is not UTF-8 has no dots to hide.
+fn decode_fully(segment: &str) -> Cow<'_, str> {
+    let mut decoded = Cow::Borrowed(segment);
+    while decoded.contains('%') {
+        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
+        if next == *decoded {
+            break;
+        }
+        decoded = Cow::Owned(next);
+    }
+    decoded
+}
+
+/// Refuses a query of the merchant's own that holds a reserved name: the last `added` parameters are Waypost's.
+fn check_names(url: &Url, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
+    if url.query().is_none() {
+        return Ok(());
+    }
+    let mut held =
+        url.query_pairs().filter_map(|(name, _)| reserved.iter().find(|reserved| **reserved == name).copied());
+    match (held.next(), held.count() + 1) {
+        (Some(name), held) if held > added => Err(Refusal::ReservedName { name }),
+        _ => Ok(()),
+    }
+}
+
+/// An entry of `allowed_origins`: a scheme, a host or `*.` and a domain, and perhaps a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginPattern {
+    scheme: Box<str>,
+    host: Box<str>,
+    port: Option<u16>,
+    hosts: Hosts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hosts {
+    Exactly,
+    Below,
+}
+
+impl OriginPattern {
+    /// Reads an entry.
+    pub fn parse(text: &str, mode: Mode) -> Result<Self, InvalidOrigin> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidOrigin)?;
+        let (hosts, rest) = match rest.strip_prefix("*.") {
+            Some(rest) => (Hosts::Below, rest),
+            None => (Hosts::Exactly, rest),
+        };
+        let url = Url::parse(&format!("{scheme}://{rest}")).map_err(|_| InvalidOrigin)?;
+        // Whatever is more than an origin, or spelt another way, shows in the comparison.
+        if url.as_str().strip_suffix('/') != Some(&format!("{scheme}://{rest}")) || url.path() != "/" {
+            return Err(InvalidOrigin);
+        }
+        let loopback = mode == Mode::Sandbox && is_loopback(&url) && hosts == Hosts::Exactly;
+        let secure = url.scheme() == "https" && check_host(url.host()).is_ok();
+        let web = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+        if !web || !(loopback || secure) {
+            return Err(InvalidOrigin);
+        }
+        let host = url.host_str().ok_or(InvalidOrigin)?;
+        Ok(Self { scheme: scheme.into(), host: host.into(), port: url.port(), hosts })
+    }
+
+    fn matches(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let host_matches = match self.hosts {
+            Hosts::Exactly => host == &*self.host,
+            Hosts::Below => host.strip_suffix(&*self.host).is_some_and(|below| below.len() > 1 && below.ends_with('.')),
+        };
+        host_matches && url.scheme() == &*self.scheme && url.port() == self.port
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let below = match self.hosts {
+            Hosts::Exactly => "",
+            Hosts::Below => "*.",
+        };
+        write!(f, "{}://{below}{}", self.scheme, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// The text is not an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not an origin: write `https://`, a lower-case DNS name of at least two labels (or `*.` and such a name) and, \
+     when it is not 443, the port, without path or trailing slash: `https://shop.example.com`, `https://*.example.com`"
+)]
+pub struct InvalidOrigin;
+
+/// The scheme of a merchant's own app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppScheme(Box<str>);
+
+/// Schemes that a browser or an operating system acts on by itself: a buyer sent to one would run or open something
+/// that is not the merchant's app.
+const ACTED_ON: &[&str] = &[
+    "about",
+    "acap",
+    "android-app",
+    "blob",
+    "callto",
+    "chrome",
+    "chrome-error",
+    "chrome-extension",
+    "chrome-search",
+    "chrome-untrusted",
+    "cid",
+    "content",
+    "data",
+    "devtools",
+    "dns",
+    "edge",
+    "facetime",
+    "feed",
+    "file",
+    "filesystem",
+    "firefox",
+    "ftp",
+    "ftps",
+    "geo",
+    "googlechrome",
+    "googlechromes",
+    "gopher",
+    "help",
+    "hcp",
+    "http",
+    "https",
+    "im",
+    "imap",
+    "intent",
+    "ipfs",
+    "ipns",
+    "irc",
+    "itms",
+    "itms-apps",
+    "itms-services",
+    "jar",
+    "javascript",
+    "ldap",
+    "ldaps",
+    "livescript",
+    "magnet",
+    "mailto",
+    "maps",
+    "market",
+    "mhtml",
+    "microsoft-edge",
+    "mid",
+    "mms",
+    "mocha",
+    "moz-extension",
+    "news",
+    "nfs",
+    "nntp",
+    "opera",
+    "pop",
+    "prefs",
+    "res",
+    "resource",
+    "rtsp",
+    "safari-extension",
+    "safari-web-extension",
+    "search",
+    "search-ms",
+    "sftp",
+    "shell",
+    "shortcuts",
+    "sip",
+    "sips",
+    "skype",
+    "smb",
+    "sms",
+    "smsto",
+    "ssh",
+    "tel",
+    "telnet",
+    "urn",
+    "vbs",
+    "vbscript",
+    "vscode",
+    "view-source",
+    "vnc",
+    "webcal",
+    "ws",
+    "wss",
+    "wyciwyg",
+    "x-apple.systempreferences",
+    "x-safari-http",
+    "x-safari-https",
+    "xmpp",
+];
+
+impl AppScheme {
+    /// The scheme, lower case, without the colon.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AppScheme {
+    type Err = InvalidScheme;
+
+    fn from_str(text: &str) -> Result<Self, InvalidScheme> {
+        let form = text.len() <= limits::APP_SCHEME_BYTES
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
+        if !form {
+            Err(InvalidScheme::Form)
+        } else if ACTED_ON.contains(&text) || text.starts_with("ms-") || text.starts_with("web+") {
+            Err(InvalidScheme::ActedOn)
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+}
+
+/// Why a text is not the scheme of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidScheme {
+    /// Not a scheme, or not in its one spelling.
+    #[error("is not a scheme: write a lower-case letter, then up to {} of a-z 0-9 + - . without the colon, such as `com.example.shop`", limits::APP_SCHEME_BYTES - 1)]
+    Form,
+    /// A browser or operating system acts on it.
+    #[error(
+        "is a scheme that browsers or operating systems act on by themselves: write the scheme of the merchant's own app, such as `com.example.shop`"
+    )]
+    ActedOn,
+}
+
+/// Why a URL is not accepted, and what to write instead. The text follows the name of the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No text.
+    #[error("is empty: write an https URL, or leave the field out")]
+    Empty,
+    /// Longer than a filled URL may be.
+    #[error("is {bytes} bytes long when filled: at most {} are allowed", limits::URL_FILLED_BYTES)]
+    TooLong {
+        /// The length.
+        bytes: usize,
+    },
+    /// No `scheme://`.
+    #[error("is not an absolute URL: write it with its scheme and host, such as `https://shop.example.com/paid`")]
+    NotAbsolute,
+    /// Unencrypted.
+    #[error(
+        "is not encrypted: write `https://` (`http` is accepted only to localhost, 127.0.0.1 and [::1] by a server started with --sandbox)"
+    )]
+    Http,
+    /// A scheme that is never accepted.
+    #[error("has a scheme that is never accepted: write `https://`, in lower case")]
+    Scheme,
+    /// A scheme that the merchant has not named.
+    #[error("has a scheme that the merchant's app_schemes does not name: write `https://`, or add `{}` to app_schemes for deep links", .scheme.as_str())]
+    UnknownScheme {
+        /// The scheme.
+        scheme: AppScheme,
+    },
+    /// A placeholder where a value could change who is spoken to.
+    #[error(
+        "has a placeholder in its scheme, user info, host or port: placeholders may stand in the path, the query and the fragment only"
+    )]
+    PlaceholderInAuthority,
+    /// A character that URLs do not have, or that browsers change.
+    #[error("has the character {found:?}: {}", Hint(.canonical.as_deref(), "percent-encode it; a path is separated by `/`"))]
+    Character {
+        /// The character.
+        found: char,
+        /// The URL as a browser writes it.
+        canonical: Option<Box<str>>,
+    },
+    /// `%` without two hexadecimal digits.
+    #[error("has a `%` that is not followed by two hexadecimal digits: write `%25` for a percent sign")]
+    MalformedPercent,
+    /// NUL.
+    #[error("has a NUL character (`%00`): leave it out")]
+    Nul,
+    /// `user:password@`.
+    #[error("has user info before the host (`@`): leave it out; write an `@` in the path or query as `%40`")]
+    UserInfo,
+    /// `.` or `..` as a path segment, in any spelling.
+    #[error("has a dot segment (`.` or `..`, plain or encoded) in its path: write the path that is meant")]
+    DotSegment,
+    /// Not a URL.
+    #[error("is not a URL ({error}): write it as `https://shop.example.com/paid`")]
+    Unparsable {
+        /// What the parser says.
+        error: url::ParseError,
+    },
+    /// An address instead of a name.
+    #[error("has an IP address as its host: write a DNS name")]
+    IpAddress,
+    /// Not a public DNS name.
+    #[error(
+        "has a host that is not a DNS name of at least two labels: write it as `shop.example.com`, without a trailing dot, each label at most 63 characters and the last one not a number"
+    )]
+    Host,
+    /// Another spelling of what a browser would make of it.
+    #[error("is not written the way a browser writes it: {}", Hint(.canonical.as_deref(), "use a lower-case host (a Unicode one as its A-label), no default port, and percent-encode what URLs do not allow"))]
+    NotCanonical {
+        /// How a browser writes it.
+        canonical: Option<Box<str>>,
+    },
+    /// Not on the merchant's list.
+    #[error(
+        "has the origin `{origin}`, which the merchant's allowed_origins does not have: write one of those, or add it there"
+    )]
+    OriginNotAllowed {
+        /// The origin.
+        origin: String,
+    },
+    /// A parameter that Waypost adds.
+    #[error("has the parameter `{name}` in its query, which Waypost adds itself: leave it out or rename it")]
+    ReservedName {
+        /// The name.
+        name: &'static str,
+    },
+}

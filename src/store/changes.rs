@@ -1,0 +1,104 @@
+//! Tells who waits for a session that it changed. What it changed to, the waiter reads from the store: a wake-up is a
+//! hint, so one too many does no harm.
+
+use crate::model::SessionId;
+use ahash::AHashMap;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// The sessions that somebody waits for. Cheap to clone: clones are the same feed.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeFeed {
+    watched: Arc<Mutex<AHashMap<SessionId, watch::Sender<()>>>>,
+}
+
+/// One waiter's view of one session.
+#[derive(Debug)]
+pub struct Changes {
+    feed: ChangeFeed,
+    id: SessionId,
+    receiver: watch::Receiver<()>,
+    /// Wakes the waiter from time to time even without a change; see [`Changes::polling`].
+    poll_every: Option<Duration>,
+}
+
+impl ChangeFeed {
+    /// Watches a session from now on.
+    pub fn subscribe(&self, id: SessionId) -> Changes {
+        let receiver = self.lock().entry(id).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Changes { feed: self.clone(), id, receiver, poll_every: None }
+    }
+
+    /// Wakes everybody who watches that session.
+    pub fn notify(&self, id: SessionId) {
+        if let Some(sender) = self.lock().get(&id) {
+            sender.send_replace(());
+        }
+    }
+
+    /// A panic elsewhere cannot leave the map half changed, so poison is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, AHashMap<SessionId, watch::Sender<()>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    /// For a store that other processes write to as well: their hints may be lost, so the waiter looks again that
+    /// often without one.
+    #[must_use]
+    pub fn polling(mut self, every: Duration) -> Self {
+        self.poll_every = Some(every);
+        self
+    }
+
+    /// Returns after the next change since the subscription or the last return.
+    pub async fn changed(&mut self) {
+        // The feed cannot go while this holds it, so there is always a sender.
+        let changed = self.receiver.changed();
+        match self.poll_every {
+            None => drop(changed.await),
+            Some(every) => drop(tokio::time::timeout(every, changed).await),
+        }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        let mut watched = self.feed.lock();
+        // This receiver still counts: with no other, nobody is left.
+        if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            watched.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[tokio::test]
+    async fn a_change_wakes_every_watcher_of_that_session_only() {
+        let feed = ChangeFeed::default();
+        let [one, other] = [1, 2].map(|n| SessionId::new(Kind::Order, uuid::Uuid::from_u128(n)));
+        let (mut first, mut second, mut third) = (feed.subscribe(one), feed.subscribe(one), feed.subscribe(other));
+        feed.notify(one);
+        first.changed().await;
+        second.changed().await;
+        assert!(tokio::time::timeout(Duration::ZERO, third.changed()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_sessions_that_nobody_watches() {
+        let feed = ChangeFeed::default();
+        let id = SessionId::new(Kind::Order, uuid::Uuid::nil());
+        let (first, second) = (feed.subscribe(id), feed.subscribe(id));
+        drop(first);
+        assert_eq!(feed.lock().len(), 1);
+        drop(second);
+        assert_eq!(feed.lock().len(), 0);
+    }
+}

@@ -1,0 +1,130 @@
+//! Where sessions and merchants are kept: the contract that every store fulfils, clause by clause.
+//!
+//! A store keeps and finds; it decides nothing about redirects and never sees the wire. Absence is `None`: the use case
+//! decides what it means. `tests/store_contract.rs` has a test for every clause, run on every store.
+
+mod changes;
+mod memory;
+pub mod record;
+
+pub use changes::{ChangeFeed, Changes};
+pub use memory::MemoryStore;
+
+use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// The contract. Every method is one atomic step; what it acknowledges is durable, on every store but memory.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Saves a new session under its id and, when it has one, its idempotency key.
+    ///
+    /// - **C1** A session without a key, or with a new one, is saved: [`Created::New`].
+    /// - **C2** The same merchant, kind and key with an equal fingerprint returns the first session:
+    ///   [`Created::Before`]; nothing is written.
+    /// - **C3** The same with another fingerprint is [`Created::KeyReused`]; nothing is written.
+    /// - **C4** Keys of other merchants and of other kinds are other keys.
+    /// - **C5** When calls with one key race, exactly one session exists after all return, and all that had the equal
+    ///   fingerprint got it.
+    async fn create(&self, session: Session) -> Result<Created, StoreError>;
+
+    /// Finds the session that was created with a key.
+    ///
+    /// - **K1** Returns it as it is now, for the exact merchant, kind and key only.
+    async fn session_by_key(
+        &self,
+        merchant_id: &MerchantId,
+        kind: Kind,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Arc<Session>>, StoreError>;
+
+    /// Loads a session with its merchant's settings.
+    ///
+    /// - **L1** What was saved comes back equal, to the last bit.
+    /// - **L2** Both are at least as new as every write that was acknowledged before the call, and a merchant that was
+    ///   never written has the defaults.
+    async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError>;
+
+    /// Replaces the state of a session whose version is one less than that of the new state.
+    ///
+    /// - **R1** If that state still stands, it is replaced; otherwise nothing is written: [`Replaced::Stale`].
+    /// - **R2** When replacements of one state race, exactly one is [`Replaced::Done`].
+    /// - **R3** A session that does not exist is [`Replaced::Stale`].
+    /// - **R4** The key of the session goes on finding it.
+    async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError>;
+
+    /// Loads a merchant's settings.
+    ///
+    /// - **M1** A merchant that was never written is `None`; one that was comes back equal.
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError>;
+
+    /// Replaces the state of a merchant whose version is one less than that of the new state; version 1 is the first.
+    ///
+    /// - **M2** If that state still stands, it is replaced; otherwise nothing is written: [`Replaced::Stale`].
+    /// - **M3** When replacements of one state race, exactly one is [`Replaced::Done`].
+    async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError>;
+
+    /// Removes up to `limit` sessions that were over at `cutoff`, with their keys, and says how many.
+    ///
+    /// - **X1** Removes none that was not over then ([`Session::over_at`]).
+    /// - **X2** Repeated until it answers 0, it has removed all that were.
+    /// - **X3** A removed session's key may be used again.
+    async fn remove_over(&self, cutoff: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Watches a session, whether or not it exists.
+    ///
+    /// - **W1** Every replacement of it that is acknowledged after this call wakes the watcher, whoever wrote it.
+    fn changes(&self, id: SessionId) -> Changes;
+
+    /// Answers when the store can serve.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Makes everything acknowledged durable and lets go of what is open; no other call follows.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// A session, and the settings that hold for it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Its merchant.
+    pub merchant: Arc<Merchant>,
+}
+
+/// What came of a create.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// It was saved.
+    New,
+    /// The key was used with equal content before; this is that session, as it is now.
+    Before(Arc<Session>),
+    /// The key was used with other content before.
+    KeyReused,
+}
+
+/// What came of a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// It was saved.
+    Done,
+    /// The state that it was made from does not stand any more.
+    Stale,
+}
+
+/// Why a store failed. The text is for the log, not for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It did not answer; the same call may succeed later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// It holds something that it cannot have been given.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// What a create that found its key in use comes to.
+pub(crate) fn compare_with_first(session: &Session, first: Arc<Session>) -> Created {
+    let sent = |session: &Session| session.idempotency.as_ref().map(|idempotency| idempotency.fingerprint);
+    if sent(session) == sent(&first) { Created::Before(first) } else { Created::KeyReused }
+}

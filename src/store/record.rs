@@ -1,0 +1,139 @@
+//! How sessions and merchants are written down: JSON, the same in every durable store and in exports.
+//!
+//! What can be derived is not written: return URLs are compiled again from the body. Fields are only ever added, with a
+//! default, so that an older record can always be read.
+
+use super::StoreError;
+use crate::model::{
+    Body, Ending, Idempotency, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session, SessionId,
+    Timestamp, limits,
+};
+use crate::redirect::{Mode, OriginPattern, Template};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+/// A session as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct SessionRecord<'s> {
+    session_id: String,
+    merchant_id: MerchantId,
+    /// The create request's body, as a JSON object within this one.
+    body: Cow<'s, RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency: Option<Idempotency>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    notices: Box<[Notice]>,
+    create_time: Timestamp,
+    update_time: Timestamp,
+    expire_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending: Option<Ending>,
+    version: u64,
+}
+
+/// A merchant as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct MerchantRecord<'m> {
+    merchant_id: Cow<'m, MerchantId>,
+    name: Cow<'m, str>,
+    return_urls: BTreeMap<Cow<'m, str>, Cow<'m, str>>,
+    precedence: Precedence,
+    auto_return_delay_ms: u64,
+    allowed_origins: Vec<String>,
+    app_schemes: Vec<Cow<'m, str>>,
+    update_time: Option<Timestamp>,
+    version: u64,
+}
+
+/// Writes a session down.
+pub fn write_session(session: &Session) -> String {
+    let body = RawValue::from_string(session.body.as_str().to_owned()).expect("a body is JSON");
+    let record = SessionRecord {
+        session_id: session.id.to_string(),
+        merchant_id: session.merchant_id.clone(),
+        body: Cow::Owned(body),
+        idempotency: session.idempotency.clone(),
+        notices: session.notices.clone(),
+        create_time: session.create_time,
+        update_time: session.update_time,
+        expire_time: session.expire_time,
+        ending: session.ending.clone(),
+        version: session.version,
+    };
+    serde_json::to_string(&record).expect("a record has only string keys")
+}
+
+/// Reads a session back.
+pub fn read_session(text: &[u8]) -> Result<Session, StoreError> {
+    let record: SessionRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+    let id: SessionId = record.session_id.parse().map_err(unreadable)?;
+    let body = Body::try_from(Box::from(record.body.get())).map_err(unreadable)?;
+    let (return_urls, auto_return) = Session::read_return_urls(id, &record.merchant_id, &body).map_err(unreadable)?;
+    Ok(Session {
+        id,
+        merchant_id: record.merchant_id,
+        body,
+        return_urls,
+        auto_return,
+        idempotency: record.idempotency,
+        notices: record.notices,
+        create_time: record.create_time,
+        update_time: record.update_time,
+        expire_time: record.expire_time,
+        ending: record.ending,
+        version: record.version,
+    })
+}
+
+/// Writes a merchant down.
+pub fn write_merchant(merchant: &Merchant) -> String {
+    let record = MerchantRecord {
+        merchant_id: Cow::Borrowed(&merchant.id),
+        name: Cow::Borrowed(&merchant.name),
+        return_urls: merchant
+            .return_urls
+            .iter()
+            .map(|(slot, url)| (slot.as_str().into(), url.as_str().into()))
+            .collect(),
+        precedence: merchant.precedence,
+        auto_return_delay_ms: u64::try_from(merchant.auto_return_delay.as_millis()).unwrap_or(u64::MAX),
+        allowed_origins: merchant.allowed_origins.iter().map(ToString::to_string).collect(),
+        app_schemes: merchant.app_schemes.iter().map(|scheme| scheme.as_str().into()).collect(),
+        update_time: merchant.update_time,
+        version: merchant.version,
+    };
+    serde_json::to_string(&record).expect("a record has only string keys")
+}
+
+/// Reads a merchant back.
+pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
+    let record: MerchantRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+    let mut return_urls = ReturnUrls::default();
+    for slot in Outcome::ALL {
+        let url = record.return_urls.get(slot.as_str());
+        return_urls.set(slot, url.map(|url| Template::compile(url)).transpose().map_err(unreadable)?);
+    }
+    // Whether this server's mode still accepts a saved origin is the policy's question at each resolve.
+    let origin = |text: &String| OriginPattern::parse(text, Mode::Sandbox).map_err(unreadable);
+    Ok(Merchant {
+        id: record.merchant_id.into_owned(),
+        name: record.name.into(),
+        return_urls,
+        precedence: record.precedence,
+        auto_return_delay: Duration::from_millis(record.auto_return_delay_ms).min(limits::AUTO_RETURN_DELAY_MAX),
+        allowed_origins: record.allowed_origins.iter().map(origin).collect::<Result<_, _>>()?,
+        app_schemes: record
+            .app_schemes
+            .iter()
+            .map(|scheme| scheme.parse())
+            .collect::<Result<_, _>>()
+            .map_err(unreadable)?,
+        update_time: record.update_time,
+        version: record.version,
+    })
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
