@@ -1,5 +1,6 @@
 //! Waypost answers one question: the buyer has finished (or left) paying; where does the browser go now, and why?
 
+pub mod app;
 pub mod model;
 pub mod proto;
 pub mod redirect;
