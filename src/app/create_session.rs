@@ -3,8 +3,8 @@
 use super::{App, Error, notices};
 use crate::{
     model::{
-        Idempotency, Kind, Merchant, MerchantId, Notice, Outcome, ReturnUrls, Rule, Session, SessionId, Timestamp, Violations,
-        limits,
+        Idempotency, Kind, Merchant, MerchantId, Notice, Outcome, ReturnUrls, Rule, Session, SessionId, Timestamp,
+        Violations, limits,
     },
     redirect::{Policy, Template},
     store::Created,
@@ -56,7 +56,9 @@ impl App {
             }
             // The settings may have become stricter since the first call; a repeated one gets its answer all the same.
             Err((Error::Invalid(violations), Some((merchant_id, kind)))) if well_formed => {
-                let Some(Idempotency { key, fingerprint }) = idempotency else { return Err(Error::Invalid(violations)) };
+                let Some(Idempotency { key, fingerprint }) = idempotency else {
+                    return Err(Error::Invalid(violations));
+                };
                 match self.store.session_by_key(&merchant_id, kind, &key).await? {
                     Some(first) if first.idempotency.as_ref().is_some_and(|sent| sent.fingerprint == fingerprint) => {
                         Ok(self.replayed(&first))

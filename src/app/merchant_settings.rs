@@ -61,7 +61,12 @@ impl App {
     }
 
     /// The settings after the change, all of them checked: a URL that stays must fit a list that changes.
-    fn changed(&self, before: &Merchant, change: &MerchantChange, mut violations: Violations) -> Result<Merchant, Error> {
+    fn changed(
+        &self,
+        before: &Merchant,
+        change: &MerchantChange,
+        mut violations: Violations,
+    ) -> Result<Merchant, Error> {
         let mut after = before.clone();
         let change = change.clone();
         after.name = change.name.unwrap_or(after.name);
@@ -80,7 +85,13 @@ impl App {
     }
 
     /// One URL of the settings. Any kind of session may use it, so it is held to the rules of the strictest, the order.
-    fn compile_setting(&self, slot: Outcome, text: &str, after: &Merchant, violations: &mut Violations) -> Option<Template> {
+    fn compile_setting(
+        &self,
+        slot: Outcome,
+        text: &str,
+        after: &Merchant,
+        violations: &mut Violations,
+    ) -> Option<Template> {
         let field = format!("merchant.return_urls.{}", slot.as_str());
         compile_template(text, field, Kind::Order, &after.policy(self.mode), violations)
     }

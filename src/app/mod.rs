@@ -8,6 +8,7 @@ mod merchant_settings;
 mod notices;
 mod preview_redirects;
 mod record_outcome;
+mod remove_over;
 mod resolve_redirect;
 
 pub use create_session::{CreatedSession, Draft};

@@ -43,7 +43,9 @@ pub(super) fn notices(
             notices.add(
                 NoticeCode::UrlRefused,
                 field,
-                format!("is refused when it is filled with this session's values, and the hosted page serves: it {refusal}"),
+                format!(
+                    "is refused when it is filled with this session's values, and the hosted page serves: it {refusal}"
+                ),
             );
         }
     }
@@ -52,9 +54,14 @@ pub(super) fn notices(
 
 fn no_url(kind: Kind, outcome: Outcome) -> String {
     match kind {
-        Kind::Payment => "is empty and the merchant's settings do not fill every outcome: the hosted page serves".into(),
+        Kind::Payment => {
+            "is empty and the merchant's settings do not fill every outcome: the hosted page serves".into()
+        }
         Kind::Checkout | Kind::Order => {
-            format!("is empty, here and in the merchant's settings: the hosted page serves the outcome {}", outcome.as_str())
+            format!(
+                "is empty, here and in the merchant's settings: the hosted page serves the outcome {}",
+                outcome.as_str()
+            )
         }
     }
 }
@@ -63,14 +70,18 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
     let late = Late { organization_name: Some(&merchant.name), ..Late::default() };
     let root = Root::at_resolve(session.id, &session.merchant_id, &session.body, late);
     for placeholder in template.placeholders() {
-        let named_personal = matches!(placeholder.path.last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&&**name));
+        let named_personal =
+            matches!(placeholder.path.last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&&**name));
         let personal = match root.find(placeholder.path) {
             Found::Text(value) => (named_personal && !value.is_empty()) || looks_personal(&value),
             Found::Nothing | Found::Later => {
                 notices.add(
                     NoticeCode::UnknownPlaceholder,
                     field.to_owned(),
-                    format!("has {}, which names nothing that this session has: it stays in the URL as it is written", placeholder.written),
+                    format!(
+                        "has {}, which names nothing that this session has: it stays in the URL as it is written",
+                        placeholder.written
+                    ),
                 );
                 false
             }

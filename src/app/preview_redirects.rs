@@ -53,7 +53,8 @@ impl App {
             answer(&session, &merchant, self.mode, &recorded.unwrap_or(Ending::bare(outcome)), Explain::Candidates)
         };
         let answers = Outcome::ALL.map(answer_for).into();
-        let lengths = Outcome::ALL.into_iter().filter_map(|outcome| longest_url(&session, &merchant, self.mode, outcome));
+        let lengths =
+            Outcome::ALL.into_iter().filter_map(|outcome| longest_url(&session, &merchant, self.mode, outcome));
         Ok(Preview { answers, max_url_length: lengths.max().unwrap_or(0), notices })
     }
 }

@@ -122,7 +122,8 @@ pub(super) fn with_question<T>(
 ) -> T {
     let payment_id = ending.payment_id.as_deref();
     let status = ending.status.as_deref().or(ending.outcome.default_status());
-    let late = Late { organization_name: Some(&merchant.name), payment_id, status, error_code: ending.error_code.as_deref() };
+    let late =
+        Late { organization_name: Some(&merchant.name), payment_id, status, error_code: ending.error_code.as_deref() };
     let order_id;
     let params = match session.id.kind() {
         kind @ (Kind::Checkout | Kind::Payment) => ReturnParams::None(kind),

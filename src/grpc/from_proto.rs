@@ -42,7 +42,8 @@ pub fn checkout(request: v1::CreateCheckoutRequest) -> (Draft, Violations) {
     }
     let lines = request.shopping_cart.map(|cart| cart.line_items).unwrap_or_default();
     count("shopping_cart.line_items", lines.len(), 1, limits::ITEMS, &mut violations);
-    let lines: Vec<Value> = lines.into_iter().enumerate().map(|(at, line)| line_item(at, line, &mut violations)).collect();
+    let lines: Vec<Value> =
+        lines.into_iter().enumerate().map(|(at, line)| line_item(at, line, &mut violations)).collect();
     body.insert("shopping_cart".into(), Value::Object(Map::from_iter([("line_items".into(), lines.into())])));
     let own = OwnFields {
         merchant_id: request.merchant_id,
@@ -132,7 +133,10 @@ fn order_payments(payments: Vec<v1::OrderPayment>, total: Option<Amount>, violat
         && Amount::sum(amounts.clone()) != total
     {
         let sum = Amount::sum(amounts);
-        violations.add("total_amount", format!("is not the sum of transactions.payments: write {sum}, or correct the payments"));
+        violations.add(
+            "total_amount",
+            format!("is not the sum of transactions.payments: write {sum}, or correct the payments"),
+        );
     }
     let payment = |payment: v1::OrderPayment| Value::Object(Map::from_iter([("amount".into(), payment.amount.into())]));
     payments.into_iter().map(payment).collect()
@@ -168,7 +172,8 @@ fn payment_item(at: usize, item: v1::PaymentItem, violations: &mut Violations) -
     put(&mut fields, "type", text(field("type"), item.r#type, limits::ITEM_TYPE_BYTES, violations));
     let currency = Currency::parse(&item.currency);
     if currency.is_none() {
-        violations.add(field("currency"), "is not an ISO 4217 currency: write its three upper-case letters, such as USD");
+        violations
+            .add(field("currency"), "is not an ISO 4217 currency: write its three upper-case letters, such as USD");
     }
     // With an unknown currency, the form of the price is still looked at.
     let places = currency.map_or(MOST_PLACES, Currency::places);
@@ -190,7 +195,13 @@ struct OwnFields {
 }
 
 impl OwnFields {
-    fn into_draft(self, kind: Kind, fingerprint: Fingerprint, mut body: Map<String, Value>, violations: &mut Violations) -> Draft {
+    fn into_draft(
+        self,
+        kind: Kind,
+        fingerprint: Fingerprint,
+        mut body: Map<String, Value>,
+        violations: &mut Violations,
+    ) -> Draft {
         let key = Some(self.idempotency_key).filter(|key| !key.is_empty());
         let key = key.and_then(|key| violations.take("idempotency_key", IdempotencyKey::try_from(Box::from(key))));
         let ttl = self.ttl.and_then(|ttl| duration("ttl", ttl, limits::TTL_MIN, limits::TTL_MAX, violations));
@@ -198,10 +209,8 @@ impl OwnFields {
             let metadata = object(metadata, "metadata", 1, violations);
             let bytes = Value::Object(metadata.clone()).to_string().len();
             if bytes > limits::METADATA_BYTES {
-                violations.add(
-                    "metadata",
-                    format!("is {bytes} bytes of JSON: write at most {}", limits::METADATA_BYTES),
-                );
+                violations
+                    .add("metadata", format!("is {bytes} bytes of JSON: write at most {}", limits::METADATA_BYTES));
             }
             body.insert("metadata".into(), metadata.into());
         }
@@ -358,7 +367,10 @@ fn outcome(number: i32, violations: &mut Violations) -> Option<Outcome> {
         Ok(v1::Outcome::Pending) => Some(Outcome::Pending),
         Ok(v1::Outcome::Expired) => Some(Outcome::Expired),
         Err(_) => {
-            violations.add("outcome", format!("is the number {number}, which is no outcome: write one such as OUTCOME_SUCCESS"));
+            violations.add(
+                "outcome",
+                format!("is the number {number}, which is no outcome: write one such as OUTCOME_SUCCESS"),
+            );
             None
         }
     }
@@ -442,7 +454,8 @@ pub fn update_merchant(
     if changes("allowed_origins", !merchant.allowed_origins.is_empty()) {
         let field = "merchant.allowed_origins";
         let parse = |text: &str| OriginPattern::parse(text, mode);
-        change.allowed_origins = Some(list(field, &merchant.allowed_origins, limits::ALLOWED_ORIGINS, parse, &mut violations));
+        change.allowed_origins =
+            Some(list(field, &merchant.allowed_origins, limits::ALLOWED_ORIGINS, parse, &mut violations));
     }
     if changes("app_schemes", !merchant.app_schemes.is_empty()) {
         let field = "merchant.app_schemes";
@@ -486,7 +499,9 @@ fn list<T, E: Display>(
     violations: &mut Violations,
 ) -> Vec<T> {
     count(field, texts.len(), 0, max, violations);
-    let read = |(at, text): (usize, &String)| violations.take(format!("{field}[{at}]"), parse(text).map_err(|e| e.to_string()));
+    let read = |(at, text): (usize, &String)| {
+        violations.take(format!("{field}[{at}]"), parse(text).map_err(|e| e.to_string()))
+    };
     texts.iter().take(max).enumerate().filter_map(read).collect()
 }
 

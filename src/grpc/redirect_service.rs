@@ -1,6 +1,6 @@
 //! `waypost.v1.RedirectService`: each method reads the request, calls one use case, and writes the answer.
 
-use super::{from_proto, layers::Deadline, status::to_status, to_proto};
+use super::{Deadline, from_proto, status::to_status, to_proto};
 use crate::{
     app::{App, CreatedSession, Error},
     model::Violations,

@@ -6,9 +6,11 @@
 mod changes;
 mod memory;
 pub mod record;
+mod url;
 
 pub use changes::{ChangeFeed, Changes};
 pub use memory::MemoryStore;
+pub use url::{InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
