@@ -375,7 +375,9 @@ async fn a_drain_under_load_cuts_no_call() {
 
 #[tokio::test]
 async fn a_drain_waits_neither_for_a_silent_connection_nor_for_a_watcher() {
-    let mut server = Running::start_default();
+    // So that it is not the time for the preface that ends the silent one.
+    let limits = server::Limits { preface_timeout: PATIENCE * 2, ..Default::default() };
+    let mut server = Running::start(limits, Default::default());
     let mut silent = server.socket().await;
     silent.read_u8().await.expect("served");
     let mut health = HealthClient::new(server.channel().await);
