@@ -71,6 +71,11 @@ impl Serve {
         if let Err(error) = telemetry::start(&self.log, self.log_format) {
             return fail(&format!("--log {error}: write a level such as info, or a list such as warn,waypost=debug"));
         }
+        // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
+        std::panic::set_hook(Box::new(|panic| {
+            let at = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(at, "a panic");
+        }));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime
             .map_err(|error| format!("cannot start: {error}"))

@@ -17,7 +17,9 @@ async fn the_same_key_and_content_gives_the_first_response() {
     let served = Served::start();
     let client = served.client();
     let first = client.ok("CreatePayment", payment("k")).await;
-    client.ok("RecordOutcome", json!({"session_id": first["session"]["sessionId"], "outcome": "OUTCOME_FAILURE"})).await;
+    client
+        .ok("RecordOutcome", json!({"session_id": first["session"]["sessionId"], "outcome": "OUTCOME_FAILURE"}))
+        .await;
     served.advance(Duration::from_secs(60 * 60));
     let mut again = client.ok("CreatePayment", payment("k")).await;
     assert_eq!(again["replayed"], true);
@@ -29,11 +31,20 @@ async fn the_same_key_and_content_gives_the_first_response() {
 async fn the_same_key_with_other_content_is_refused_and_writes_nothing() {
     let client = Served::start().client();
     let first = client.ok("CreatePayment", payment("k")).await;
-    for (pointer, value) in [("customer_email", json!("eve@example.com")), ("ttl", json!("3600s")), ("metadata", json!({"b": 2})), ("redirect_url", json!("https://a.example.com/"))] {
+    for (pointer, value) in [
+        ("customer_email", json!("eve@example.com")),
+        ("ttl", json!("3600s")),
+        ("metadata", json!({"b": 2})),
+        ("redirect_url", json!("https://a.example.com/")),
+    ] {
         let mut other = payment("k");
         other[pointer] = value;
         let refused = client.refused("CreatePayment", other).await;
-        assert_eq!((refused.code, refused.reason.as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"), "{pointer}");
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
+            "{pointer}"
+        );
     }
     assert_eq!(client.ok("CreatePayment", payment("k")).await["session"], first["session"]);
 }
@@ -74,7 +85,9 @@ async fn a_repeated_call_gets_its_answer_though_the_settings_became_stricter() {
     let mut request = payment("k");
     request["redirect_url"] = "https://a.example.com/".into();
     let first = client.ok("CreatePayment", request.clone()).await;
-    client.ok("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "allowed_origins": ["https://b.example.com"]}})).await;
+    client
+        .ok("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "allowed_origins": ["https://b.example.com"]}}))
+        .await;
     let again = client.ok("CreatePayment", request.clone()).await;
     assert_eq!((&again["replayed"], &again["session"]), (&json!(true), &first["session"]));
     request["redirect_url"] = "https://c.example.com/".into();

@@ -39,12 +39,25 @@ async fn a_mask_says_what_changes_and_empties_what_is_not_given() {
         "precedence": "PRECEDENCE_REQUEST_FIRST", "auto_return_delay": "9s", "allowed_origins": ["https://a.example.com"], "app_schemes": ["com.example.a"],
     });
     client.ok("UpdateMerchant", json!({"merchant": full})).await;
-    let update = async |mask: &str, merchant: Value| client.ok("UpdateMerchant", json!({"merchant": merchant, "update_mask": mask})).await["merchant"].clone();
-    let merchant = update("name,returnUrls.success", json!({"merchant_id": "m", "precedence": "PRECEDENCE_SETTINGS_FIRST"})).await;
-    assert_eq!((&merchant["name"], &merchant["returnUrls"]), (&Value::Null, &json!({"cancel": "https://a.example.com/c"})));
+    let update = async |mask: &str, merchant: Value| {
+        client.ok("UpdateMerchant", json!({"merchant": merchant, "update_mask": mask})).await["merchant"].clone()
+    };
+    let merchant =
+        update("name,returnUrls.success", json!({"merchant_id": "m", "precedence": "PRECEDENCE_SETTINGS_FIRST"})).await;
+    assert_eq!(
+        (&merchant["name"], &merchant["returnUrls"]),
+        (&Value::Null, &json!({"cancel": "https://a.example.com/c"}))
+    );
     assert_eq!(merchant["precedence"], "PRECEDENCE_REQUEST_FIRST");
-    let merchant = update("returnUrls,allowedOrigins,autoReturnDelay", json!({"merchant_id": "m", "return_urls": {"pending": "https://b.example.com/"}})).await;
-    assert_eq!((&merchant["returnUrls"], &merchant["allowedOrigins"], &merchant["autoReturnDelay"]), (&json!({"pending": "https://b.example.com/"}), &Value::Null, &json!("5s")));
+    let merchant = update(
+        "returnUrls,allowedOrigins,autoReturnDelay",
+        json!({"merchant_id": "m", "return_urls": {"pending": "https://b.example.com/"}}),
+    )
+    .await;
+    assert_eq!(
+        (&merchant["returnUrls"], &merchant["allowedOrigins"], &merchant["autoReturnDelay"]),
+        (&json!({"pending": "https://b.example.com/"}), &Value::Null, &json!("5s"))
+    );
     let merchant = update("*", json!({"merchant_id": "m"})).await;
     assert_eq!((&merchant["precedence"], &merchant["appSchemes"]), (&json!("PRECEDENCE_SETTINGS_FIRST"), &Value::Null));
 }
@@ -52,7 +65,9 @@ async fn a_mask_says_what_changes_and_empties_what_is_not_given() {
 #[tokio::test]
 async fn a_stale_etag_is_refused_and_a_standing_one_is_not() {
     let client = Served::start().client();
-    let update = async |etag: &str, name: &str| client.call("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "name": name, "etag": etag}})).await;
+    let update = async |etag: &str, name: &str| {
+        client.call("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "name": name, "etag": etag}})).await
+    };
     let first = update("v0", "one").await.expect("the state that stands");
     let refused = update("v0", "two").await.expect_err("stale");
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "ETAG_MISMATCH"));
@@ -66,8 +81,18 @@ async fn a_stale_etag_is_refused_and_a_standing_one_is_not() {
 #[tokio::test]
 async fn urls_that_stay_must_fit_the_lists_that_change() {
     let client = Served::start().client();
-    client.ok("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "return_urls": {"success": "https://a.example.com/s"}}})).await;
-    let refused = client.refused("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "allowed_origins": ["https://b.example.com"]}})).await;
+    client
+        .ok(
+            "UpdateMerchant",
+            json!({"merchant": {"merchant_id": "m", "return_urls": {"success": "https://a.example.com/s"}}}),
+        )
+        .await;
+    let refused = client
+        .refused(
+            "UpdateMerchant",
+            json!({"merchant": {"merchant_id": "m", "allowed_origins": ["https://b.example.com"]}}),
+        )
+        .await;
     assert_eq!(refused.fields[0].0, "merchant.return_urls.success");
     assert_eq!(client.ok("GetMerchant", json!({"merchant_id": "m"})).await["merchant"]["etag"], "v1");
 }

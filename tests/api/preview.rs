@@ -12,7 +12,12 @@ async fn a_draft_is_answered_for_every_outcome_and_not_created() {
         "checkout_pro": {"back_urls": {"success": "https://a.example.com/s", "failure": "https://a.example.com/f"}},
     });
     let preview = client.ok("PreviewRedirects", json!({"create_order": order})).await;
-    let actions: Vec<_> = preview["redirects"].as_array().expect("redirects").iter().map(|redirect| (redirect["outcome"].as_str(), redirect["action"].as_str())).collect();
+    let actions: Vec<_> = preview["redirects"]
+        .as_array()
+        .expect("redirects")
+        .iter()
+        .map(|redirect| (redirect["outcome"].as_str(), redirect["action"].as_str()))
+        .collect();
     assert_eq!(
         actions,
         [
@@ -26,7 +31,10 @@ async fn a_draft_is_answered_for_every_outcome_and_not_created() {
     assert_eq!(preview["redirects"][2]["candidates"].as_array().expect("candidates").len(), 4);
     assert_eq!(preview["notices"][0]["field"], "checkout_pro.back_urls.pending");
     // `https://a.example.com/s?payment_id=` and so on, every byte of what is not known written as three.
-    let longest = "https://a.example.com/s?payment_id=&status=&external_reference=null&order_id=".len() + 3 * (256 + 64) + "order_".len() + 36;
+    let longest = "https://a.example.com/s?payment_id=&status=&external_reference=null&order_id=".len()
+        + 3 * (256 + 64)
+        + "order_".len()
+        + 36;
     assert_eq!(preview["maxUrlLength"], longest);
     assert_eq!(client.ok("CreateOrder", order).await["replayed"], Value::Null);
 }
@@ -39,7 +47,9 @@ async fn a_session_is_previewed_as_it_would_be_resolved() {
     client.ok("RecordOutcome", json!({"session_id": id, "outcome": "OUTCOME_FAILURE", "payment_id": "7"})).await;
     let preview = client.ok("PreviewRedirects", json!({"session_id": id})).await;
     for redirect in preview["redirects"].as_array().expect("redirects") {
-        let mut resolved = client.ok("ResolveRedirect", json!({"session_id": id, "outcome": redirect["outcome"], "explain": true})).await;
+        let mut resolved = client
+            .ok("ResolveRedirect", json!({"session_id": id, "outcome": redirect["outcome"], "explain": true}))
+            .await;
         assert_eq!(&resolved["redirect"].take(), redirect);
     }
     assert_eq!(preview["maxUrlLength"], "https://a.example.com/?p=".len() + 3 * 256);
@@ -48,7 +58,12 @@ async fn a_session_is_previewed_as_it_would_be_resolved() {
 #[tokio::test]
 async fn what_is_wrong_with_a_draft_is_said_with_its_path() {
     let client = Served::start().client();
-    let refused = client.refused("PreviewRedirects", json!({"create_checkout": {"merchant_id": "m", "customer": {}, "redirect_urls": {"success": "http://x"}}})).await;
+    let refused = client
+        .refused(
+            "PreviewRedirects",
+            json!({"create_checkout": {"merchant_id": "m", "customer": {}, "redirect_urls": {"success": "http://x"}}}),
+        )
+        .await;
     let fields: Vec<&str> = refused.fields.iter().map(|(field, _)| field.as_str()).collect();
     assert_eq!(fields, ["create_checkout.shopping_cart.line_items", "create_checkout.redirect_urls.success"]);
     assert_eq!(client.refused("PreviewRedirects", json!({})).await.fields[0].0, "source");

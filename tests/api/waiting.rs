@@ -22,7 +22,9 @@ async fn a_waiting_call_returns_as_soon_as_the_outcome_is_recorded_from_any_work
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let (client, id) = (served.client(), id.clone());
-                tokio::spawn(async move { client.ok("ResolveRedirect", json!({"session_id": id, "wait": "30s"})).await })
+                tokio::spawn(
+                    async move { client.ok("ResolveRedirect", json!({"session_id": id, "wait": "30s"})).await },
+                )
             })
             .collect();
         served.client().ok("RecordOutcome", json!({"session_id": id, "outcome": "OUTCOME_SUCCESS"})).await;
