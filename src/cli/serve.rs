@@ -28,8 +28,9 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "ADDR:PORT")]
     grpc_addr: SocketAddr,
 
-    /// Where sessions live: `memory:`, which forgets everything when the server stops.
-    #[arg(long, env = "WAYPOST_STORE", default_value = "memory:", value_name = "URL")]
+    /// Where sessions live: `redb:PATH`, a file of this server's own, or `memory:`, which forgets everything when the
+    /// server stops.
+    #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
     store: StoreUrl,
 
     /// For trying things out: also accepts return URLs to localhost, 127.0.0.1 and [::1], with http too.

@@ -1,13 +1,15 @@
 //! Which store, as it is written on the command line.
 
-use super::{MemoryStore, Store, StoreError};
-use std::{fmt, str::FromStr, sync::Arc};
+use super::{MemoryStore, RedbStore, Store, StoreError, redb};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 /// The address of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `memory:`
     Memory,
+    /// `redb:PATH`
+    Redb(PathBuf),
 }
 
 impl StoreUrl {
@@ -19,6 +21,7 @@ impl StoreUrl {
     pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryStore::default())),
+            Self::Redb(path) => Ok(Arc::new(RedbStore::open(path, redb::Options::default())?)),
         }
     }
 }
@@ -27,8 +30,9 @@ impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
-        match text {
-            "memory:" => Ok(Self::Memory),
+        match text.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
             _ => Err(InvalidStoreUrl),
         }
     }
@@ -39,11 +43,12 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory: (forgets everything when the server stops)"),
+            Self::Redb(path) => write!(f, "redb:{}", path.display()),
         }
     }
 }
 
 /// The text is not the address of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a store: write `memory:`")]
+#[error("is not a store: write `redb:PATH` or `memory:`")]
 pub struct InvalidStoreUrl;
