@@ -9,7 +9,7 @@ use crate::{
     store::StoreUrl,
     telemetry::{self, LogFormat},
 };
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use std::{
     future::Future,
     io::{self, Write},
@@ -33,12 +33,12 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
     store: StoreUrl,
 
-    /// For trying things out: also accepts return URLs to localhost, 127.0.0.1 and [::1], with http too.
-    #[arg(long, env = "WAYPOST_SANDBOX")]
+    /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too.
+    #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
     sandbox: bool,
 
     /// Serves on an address that other machines reach, although calls are not authenticated.
-    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED")]
+    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     allow_unauthenticated: bool,
 
     /// Threads that serve calls [default: one per core].
@@ -135,11 +135,10 @@ impl Serve {
         writeln!(out, "  gRPC   {addr}")?;
         writeln!(out, "  store  {}", self.store)?;
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
-        writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
-        writeln!(
-            out,
-            "grpcurl -plaintext -d '{{\"session_id\":\"<session_id of the answer>\"}}' {addr} waypost.v1.RedirectService/ResolveRedirect"
-        )?;
+        writeln!(out, "export WAYPOST_SERVER={addr}")?;
+        writeln!(out, "id=$(echo '{EXAMPLE}' | waypost create payment - | head -1)")?;
+        writeln!(out, "waypost resolve $id --outcome success --explain")?;
+        writeln!(out, "\nOr with any gRPC client, as reflection is served: grpcurl -plaintext {addr} list")?;
         out.flush()
     }
 }
