@@ -135,10 +135,9 @@ impl Serve {
         writeln!(out, "  gRPC   {addr}")?;
         writeln!(out, "  store  {}", self.store)?;
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
-        writeln!(out, "export WAYPOST_SERVER={addr}")?;
-        writeln!(out, "id=$(echo '{EXAMPLE}' | waypost create payment - | head -1)")?;
-        writeln!(out, "waypost resolve $id --outcome success --explain")?;
-        writeln!(out, "\nOr with any gRPC client, as reflection is served: grpcurl -plaintext {addr} list")?;
+        writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
+        let waypost = std::env::current_exe()?;
+        writeln!(out, "{} resolve --server {addr} --explain <sessionId of the answer>", waypost.display())?;
         out.flush()
     }
 }
