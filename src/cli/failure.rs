@@ -26,6 +26,8 @@ pub enum Failure {
     Refused(Box<Status>),
     /// The server is not serving, or does not answer: a text that may have several lines.
     Unhealthy(String),
+    /// What was asked for could not be done here.
+    Failed(String),
     /// No server answered, or not in time.
     NoAnswer(String),
     /// The answer could not be printed.
@@ -44,7 +46,7 @@ impl Failure {
         match self {
             // Ours and the server's timer race; which one wins shall make no difference.
             Self::Refused(status) if status.code() == Code::DeadlineExceeded => ExitCode::from(3),
-            Self::Refused(_) | Self::Unhealthy(_) | Self::Output(_) => ExitCode::from(1),
+            Self::Refused(_) | Self::Unhealthy(_) | Self::Failed(_) | Self::Output(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::NoAnswer(_) => ExitCode::from(3),
         }
@@ -55,7 +57,7 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(problem) | Self::NoAnswer(problem) => f.write_str(&visible(problem)),
-            Self::Unhealthy(problem) => f.write_str(problem),
+            Self::Unhealthy(problem) | Self::Failed(problem) => f.write_str(problem),
             Self::Refused(status) => write_status(f, status),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }

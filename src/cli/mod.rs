@@ -12,6 +12,7 @@ mod merchant;
 mod preview;
 mod record;
 mod resolve;
+mod store;
 
 mod address;
 mod body;
@@ -77,6 +78,9 @@ Examples:
     /// Shows and changes what a merchant set for all its sessions.
     #[command(subcommand)]
     Merchant(merchant::Merchant),
+    /// Checks, backs up and moves what a store holds.
+    #[command(subcommand)]
+    Store(store::Store),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
     #[command(after_help = "\
 Example, in a Dockerfile:
@@ -94,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Get(get) => get.run(),
         Command::Record(record) => record.run(),
         Command::Merchant(merchant) => merchant.run(),
+        Command::Store(store) => store.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
     };
     match answer.and_then(|text| print(&text)) {
@@ -103,6 +108,9 @@ pub fn run() -> ExitCode {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         // A reader such as `head -1` has what it wanted.

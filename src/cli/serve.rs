@@ -6,7 +6,7 @@ use crate::{
     model::limits,
     redirect::Mode,
     server::{Http2, Limits, Server},
-    store::StoreUrl,
+    store::{StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
 use clap::{Args, builder::BoolishValueParser};
@@ -100,6 +100,11 @@ impl Serve {
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let store = self.store.open().await.map_err(|error| format!("cannot open --store {}: {error}", self.store))?;
+        if let StoreUrl::Redb(path) = &self.store
+            && let Err(error) = backup::serve(path, Arc::clone(&store))
+        {
+            tracing::warn!(%error, "no backups can be taken while this server runs");
+        }
 
         let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
         let app = App::new(Arc::clone(&store), mode, Clock::System);

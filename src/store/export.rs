@@ -114,6 +114,28 @@ fn write_line(file: &mut (dyn Write + Send), line: &Line) -> io::Result<()> {
     file.write_all(&text)
 }
 
+/// Copies an export, and says whether it is whole: that its last line has the totals.
+pub fn copy(from: &mut dyn BufRead, to: &mut dyn Write) -> Result<Totals, ExportError> {
+    let mut number = 0;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        number += 1;
+        if from.take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            let problem = "is missing: the export ended before its totals".to_owned();
+            return Err(ExportError::Line { number, problem });
+        }
+        to.write_all(&line)?;
+        // Only the last line is small; the others need not be read for this.
+        if line.starts_with(br#"{"end":"#)
+            && let Ok(Line::End(totals)) = serde_json::from_slice(&line)
+        {
+            to.flush()?;
+            return Ok(totals);
+        }
+    }
+}
+
 /// Saves everything of an export that is newer than what the store has.
 pub async fn import(store: &dyn Store, file: &mut (dyn BufRead + Send)) -> Result<Summary, ExportError> {
     let mut summary = Summary::default();

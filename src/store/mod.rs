@@ -8,6 +8,7 @@ mod memory;
 pub mod record;
 pub mod redb;
 pub mod export;
+pub mod backup;
 mod url;
 
 pub use changes::{ChangeFeed, Changes};
