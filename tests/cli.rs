@@ -67,7 +67,9 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Self {
-        Self::spawn(waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--workers", "1"]).args(args))
+        Self::spawn(
+            waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--store", "memory:", "--workers", "1"]).args(args),
+        )
     }
 
     fn sandbox() -> Self {
@@ -1052,6 +1054,8 @@ mod serve {
             "serve",
             "--grpc-addr",
             "0.0.0.0:0",
+            "--store",
+            "memory:",
             "--workers",
             "1",
             "--allow-unauthenticated",
