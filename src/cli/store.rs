@@ -8,6 +8,7 @@ use crate::store::{
 };
 use clap::{Args, Subcommand};
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
@@ -62,13 +63,17 @@ impl At {
         let StoreUrl::Redb(path) = &self.store else {
             return Err(Failure::Usage(format!("--store {}: only a `redb:` file can be checked", self.store)));
         };
-        let report = redb::check(path).map_err(failed)?;
+        let report = redb::check(path).map_err(|error| self.failed(error))?;
         let held =
             format!("{} sessions, {} merchants, {} idempotency keys", report.sessions, report.merchants, report.keys);
         if report.problems == 0 {
             return Ok(format!("{held}: no problem found"));
         }
-        Err(Failure::Failed(format!("{held}, {} problems:\n  {}", report.problems, report.named.join("\n  "))))
+        Err(self.failed(format!("{held}, {} problems:\n  {}", report.problems, report.named.join("\n  "))))
+    }
+
+    fn failed(&self, problem: impl Display) -> Failure {
+        Failure::Failed(format!("--store {}: {problem}", self.store))
     }
 }
 
@@ -77,12 +82,14 @@ impl AtFile {
         let mut file = self.create()?;
         let served = match &self.at.store {
             StoreUrl::Redb(path) => {
-                backup::connect(path).map_err(|error| failed(format!("cannot ask the server: {error}")))?
+                backup::connect(path).map_err(|error| self.at.failed(format!("cannot ask the server: {error}")))?
             }
             StoreUrl::Memory => None,
         };
         let totals = match served {
-            Some(stream) => export::copy(&mut BufReader::new(stream), &mut file).map_err(failed)?,
+            Some(stream) => {
+                export::copy(&mut BufReader::new(stream), &mut file).map_err(|error| self.at.failed(error))?
+            }
             None => self.export_unserved(&mut file).await?,
         };
         let Totals { sessions, merchants } = totals;
@@ -98,19 +105,19 @@ impl AtFile {
         if let StoreUrl::Redb(path) = &self.at.store
             && !path.exists()
         {
-            return Err(failed(format!("{}: there is no such file", path.display())));
+            return Err(self.at.failed("there is no such file"));
         }
-        let store = self.at.store.open().await.map_err(failed)?;
-        let totals = export::export(&*store, file).await.map_err(failed)?;
-        store.close().await.map_err(failed)?;
+        let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
+        let totals = export::export(&*store, file).await.map_err(|error| self.at.failed(error))?;
+        store.close().await.map_err(|error| self.at.failed(error))?;
         Ok(totals)
     }
 
     async fn import(&self) -> Result<String, Failure> {
         let mut file = self.open()?;
-        let store = self.at.store.open().await.map_err(failed)?;
-        let summary = export::import(&*store, &mut *file).await.map_err(failed)?;
-        store.close().await.map_err(failed)?;
+        let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
+        let summary = export::import(&*store, &mut *file).await.map_err(|error| self.at.failed(error))?;
+        store.close().await.map_err(|error| self.at.failed(error))?;
         let said = format!("imported {} records, kept {} that were as new or newer", summary.saved, summary.kept);
         if summary.conflicts == 0 {
             return Ok(said);
@@ -146,8 +153,4 @@ impl AtFile {
     fn unusable(&self, error: &io::Error) -> Failure {
         Failure::Usage(format!("{}: {error}", self.file.display()))
     }
-}
-
-fn failed(problem: impl ToString) -> Failure {
-    Failure::Failed(problem.to_string())
 }
