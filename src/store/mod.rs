@@ -5,10 +5,12 @@
 
 mod changes;
 mod memory;
+pub mod postgres;
 pub mod record;
 
 pub use changes::{ChangeFeed, Changes};
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
