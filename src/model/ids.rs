@@ -1,6 +1,6 @@
 //! The ids: of sessions (made here), of merchants and of idempotent requests (the caller's own).
 
-use super::{Kind, Timestamp, limits};
+use super::{Kind, limits};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -152,13 +152,4 @@ pub enum InvalidId {
     /// Not an idempotency key.
     #[error("is not an idempotency key: write 1 to 255 printable ASCII characters")]
     IdempotencyKey,
-}
-
-/// Makes the uuid of a session created at `now`, from 10 random bytes.
-impl SessionId {
-    /// A version 7 id for a session created at `now`; `random` tells apart what was created in one millisecond.
-    pub fn at(kind: Kind, now: Timestamp, random: &[u8; 10]) -> Self {
-        let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
-        Self::new(kind, uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
-    }
 }

@@ -1,6 +1,6 @@
 //! One buyer's way through one checkout, order or payment.
 
-use super::{IdempotencyKey, Kind, MerchantId, Notice, Outcome, ReturnUrls, SessionId, Timestamp, limits};
+use super::{IdempotencyKey, Kind, MerchantId, Notice, Outcome, ReturnUrls, Root, SessionId, Timestamp, limits};
 use crate::redirect::{AutoReturn, InvalidTemplate, Template};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +18,8 @@ pub struct Session {
     pub return_urls: ReturnUrls<Template>,
     /// When an order's page goes on by itself; from the body.
     pub auto_return: AutoReturn,
+    /// An order's external reference; from the body.
+    pub external_reference: Option<Box<str>>,
     /// The key of the create call, and what was sent with it.
     pub idempotency: Option<Idempotency>,
     /// What the caller was told at create.
@@ -84,16 +86,6 @@ impl Body {
     }
 }
 
-impl TryFrom<Box<str>> for Body {
-    type Error = serde_json::Error;
-
-    /// Takes the text back from a store; it must be a JSON object.
-    fn try_from(text: Box<str>) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<Map<String, Value>>(&text)?;
-        Ok(Self(text))
-    }
-}
-
 impl Kind {
     /// Where the body has its return URLs: an object of slots for checkouts and orders, one URL for payments.
     const fn return_urls_path(self) -> &'static [&'static str] {
@@ -139,19 +131,38 @@ impl Kind {
 }
 
 impl Session {
-    /// Reads the return URLs of a body that was accepted before, and binds what is known.
-    pub fn read_return_urls(
+    /// A session as it is created at `create_time` with that body, whose return URLs can be compiled: open, without
+    /// key and notices.
+    pub fn open(
         id: SessionId,
-        merchant_id: &MerchantId,
-        body: &Body,
-    ) -> Result<(ReturnUrls<Template>, AutoReturn), InvalidTemplate> {
-        let Value::Object(fields) = body.to_value() else { unreachable!("a body is an object") };
+        merchant_id: MerchantId,
+        body: &Map<String, Value>,
+        create_time: Timestamp,
+        expire_time: Timestamp,
+    ) -> Result<Self, InvalidTemplate> {
+        let kind = id.kind();
+        let text = Body::new(body);
         let mut return_urls = ReturnUrls::default();
-        let root = super::Root::at_create(id, merchant_id, body);
-        for (slot, text) in id.kind().return_urls(&fields).iter() {
-            return_urls.set(slot, Some(Template::compile(text)?.bind(&root)));
+        let root = Root::at_create(id, &merchant_id, &text);
+        for (slot, url) in kind.return_urls(body).iter() {
+            return_urls.set(slot, Some(Template::compile(url)?.bind(&root)));
         }
-        Ok((return_urls, id.kind().auto_return(&fields).unwrap_or_default()))
+        let external_reference = body.get("external_reference").and_then(Value::as_str);
+        Ok(Self {
+            id,
+            return_urls,
+            auto_return: kind.auto_return(body).unwrap_or_default(),
+            external_reference: external_reference.filter(|_| kind == Kind::Order).map(Into::into),
+            merchant_id,
+            body: text,
+            idempotency: None,
+            notices: Box::default(),
+            create_time,
+            update_time: create_time,
+            expire_time,
+            ending: None,
+            version: 1,
+        })
     }
 
     /// How it has ended at that time: as recorded, or expired by itself; `None` while it is open.

@@ -124,46 +124,52 @@ fn delivery<V>(question: &Question<'_, V>) -> Delivery {
 
 /// A place that was looked at, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate<'a> {
+pub struct Candidate {
     /// The place.
     pub position: Position,
-    /// The template there.
-    pub template: Option<&'a Template>,
+    /// The template there, with what was bound at create.
+    pub template: Option<String>,
     /// What became of it.
-    pub fate: Fate<'a>,
+    pub fate: Fate,
 }
 
 /// What became of a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
     /// The answer.
     Chosen,
     /// Holds no URL.
     Empty,
     /// Chosen, and refused by the final check.
-    Refused(&'a Refusal),
+    Refused(Refusal),
     /// Holds a URL, and an earlier one was chosen.
     Outranked,
 }
 
-impl Decision {
+impl<V: Values> Question<'_, V> {
     /// Every place that may have held the URL, in the order in which they were tried.
-    pub fn explain<'a, V>(&'a self, question: &Question<'a, V>) -> Vec<Candidate<'a>> {
-        positions(question.kind, question.outcome, question.precedence)
+    pub fn explain(&self, decision: &Decision) -> Vec<Candidate> {
+        positions(self.kind, self.outcome, self.precedence)
             .map(|position| {
                 let urls = match position.level {
-                    Level::Settings => question.settings,
-                    Level::Request => question.request,
+                    Level::Settings => self.settings,
+                    Level::Request => self.request,
                 };
-                let template = urls.get(position.slot);
-                let fate = match (&self.refusal, template) {
+                let template = urls.get(position.slot).map(|template| template.as_str().to_owned());
+                let fate = match (&decision.refusal, &template) {
                     (_, None) => Fate::Empty,
-                    (None, Some(_)) if self.chosen == Some(position) => Fate::Chosen,
-                    (Some(refusal), Some(_)) if self.chosen == Some(position) => Fate::Refused(refusal),
+                    (None, Some(_)) if decision.chosen == Some(position) => Fate::Chosen,
+                    (Some(refusal), Some(_)) if decision.chosen == Some(position) => Fate::Refused(refusal.clone()),
                     (_, Some(_)) => Fate::Outranked,
                 };
                 Candidate { position, template, fate }
             })
             .collect()
+    }
+
+    /// The length in bytes of the complete URL, accepted or not; `None` when there is none.
+    pub fn url_length(&self) -> Option<usize> {
+        let selection = select(self.kind, self.outcome, self.precedence, self.settings, self.request)?;
+        Some(selection.value.render(self.values).append(&self.params).len())
     }
 }

@@ -31,6 +31,13 @@ pub(super) struct Complete {
     pub(super) added: usize,
 }
 
+impl Complete {
+    /// Bytes of the URL.
+    pub(super) fn len(&self) -> usize {
+        self.filled.text.len()
+    }
+}
+
 impl Filled {
     /// Adds the parameters after the merchant's own query, which stays byte for byte, and before the fragment.
     pub(super) fn append(mut self, params: &ReturnParams<'_>) -> Complete {

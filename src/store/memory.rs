@@ -1,6 +1,6 @@
 //! The store that forgets: sessions and merchants in maps of this process, for tests and trials.
 
-use super::{ChangeFeed, Changes, Created, Loaded, Replaced, Store, StoreError, compare_with_first};
+use super::{ChangeFeed, Changes, Created, Loaded, Replaced, Store, StoreError, compare_with_first, id_in_use};
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use ahash::AHashMap;
 use async_trait::async_trait;
@@ -48,9 +48,14 @@ impl MemoryStore {
         read(self.shard(id)).get(&id).cloned()
     }
 
-    fn insert(&self, session: Session) {
-        lock(&self.over).insert((session.over_at(), session.id));
-        write(self.shard(session.id)).insert(session.id, Arc::new(session));
+    fn insert(&self, session: Session) -> Result<(), StoreError> {
+        let (id, over_at) = (session.id, session.over_at());
+        match write(self.shard(id)).entry(id) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Arc::new(session))),
+            Entry::Occupied(_) => return Err(id_in_use(id)),
+        }
+        lock(&self.over).insert((over_at, id));
+        Ok(())
     }
 
     fn remove_if_over(&self, id: SessionId, cutoff: Timestamp) -> Removal {
@@ -83,14 +88,15 @@ fn key_of(session: &Session) -> Option<Key> {
 impl Store for MemoryStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
         let Some(key) = key_of(&session) else {
-            self.insert(session);
+            self.insert(session)?;
             return Ok(Created::New);
         };
         let mut keys = lock(&self.keys);
         match keys.entry(key) {
             Entry::Vacant(vacant) => {
-                vacant.insert(session.id);
-                self.insert(session);
+                let id = session.id;
+                self.insert(session)?;
+                vacant.insert(id);
                 Ok(Created::New)
             }
             Entry::Occupied(taken) => {

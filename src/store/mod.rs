@@ -28,6 +28,9 @@ pub trait Store: Send + Sync + 'static {
     /// - **C4** Keys of other merchants and of other kinds are other keys.
     /// - **C5** When calls with one key race, exactly one session exists after all return, and all that had the equal
     ///   fingerprint got it.
+    /// - **C6** A new session under an id that is in use is [`StoreError::Unavailable`]; nothing is written. Chance does
+    ///   not do this to version 7 ids, so it is not worth an answer of its own, but it must not cost the session that
+    ///   is there.
     async fn create(&self, session: Session) -> Result<Created, StoreError>;
 
     /// Finds the session that was created with a key.
@@ -82,6 +85,9 @@ pub trait Store: Send + Sync + 'static {
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Makes everything acknowledged durable and lets go of what is open; no other call follows.
+    ///
+    /// - **D1** Opened again, a store has everything that it acknowledged, and goes on with it; only the one in memory
+    ///   has nothing.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
@@ -129,4 +135,9 @@ pub enum StoreError {
 pub(crate) fn compare_with_first(session: &Session, first: Arc<Session>) -> Created {
     let sent = |session: &Session| session.idempotency.as_ref().map(|idempotency| idempotency.fingerprint);
     if sent(session) == sent(&first) { Created::Before(first) } else { Created::KeyReused }
+}
+
+/// What a create under an id that exists comes to.
+pub(crate) fn id_in_use(id: SessionId) -> StoreError {
+    StoreError::Unavailable(format!("a new session has the id of another one, {id}"))
 }

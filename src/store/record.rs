@@ -5,12 +5,12 @@
 
 use super::StoreError;
 use crate::model::{
-    Body, Ending, Idempotency, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session, SessionId,
-    Timestamp, limits,
+    Ending, Idempotency, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session, SessionId, Timestamp,
+    limits,
 };
 use crate::redirect::{Mode, OriginPattern, Template};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 /// A session as it is written.
@@ -68,21 +68,15 @@ pub fn write_session(session: &Session) -> String {
 pub fn read_session(text: &[u8]) -> Result<Session, StoreError> {
     let record: SessionRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
     let id: SessionId = record.session_id.parse().map_err(unreadable)?;
-    let body = Body::try_from(Box::from(record.body.get())).map_err(unreadable)?;
-    let (return_urls, auto_return) = Session::read_return_urls(id, &record.merchant_id, &body).map_err(unreadable)?;
+    let body: Map<String, Value> = serde_json::from_str(record.body.get()).map_err(unreadable)?;
+    let created = Session::open(id, record.merchant_id, &body, record.create_time, record.expire_time);
     Ok(Session {
-        id,
-        merchant_id: record.merchant_id,
-        body,
-        return_urls,
-        auto_return,
         idempotency: record.idempotency,
         notices: record.notices,
-        create_time: record.create_time,
         update_time: record.update_time,
-        expire_time: record.expire_time,
         ending: record.ending,
         version: record.version,
+        ..created.map_err(unreadable)?
     })
 }
 

@@ -1,0 +1,13 @@
+//! Proves that every store fulfils every clause of the contract in `src/store/mod.rs`. No store is exempt.
+
+mod support {
+    pub mod contract;
+    pub mod draft;
+    pub mod fixture;
+}
+
+mod memory {
+    use crate::support::fixture::InMemory;
+
+    crate::store_contract!(InMemory::fresh());
+}
