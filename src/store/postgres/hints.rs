@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_postgres::{AsyncMessage, Client, error::SqlState};
 
@@ -27,6 +27,8 @@ const QUEUE: usize = 4_096;
 const TOGETHER: usize = 256;
 /// Before a lost connection is opened again.
 const RECONNECT: Duration = Duration::from_millis(250);
+/// For what waits when the store is closed.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// NOTIFY assigns a transaction id; nothing of it needs to reach the disk.
 const LISTEN: &str = "SET synchronous_commit = 'off'; LISTEN waypost_sessions";
@@ -60,8 +62,10 @@ impl Hints {
     pub(super) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            drop(task.await);
+        let Some(mut task) = task else { return };
+        // A database that does not answer must not hold up the end of the process for the sake of hints.
+        if timeout(CLOSE, &mut task).await.is_err() {
+            task.abort();
         }
     }
 }

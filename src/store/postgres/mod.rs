@@ -133,17 +133,27 @@ impl PostgresStore {
         self.io.run(async move { database.run(statement, &values).await }).await?
     }
 
-    /// The session that stands in the way of one that was not inserted.
-    async fn winner(&self, session: &Session) -> Result<Option<Session>, StoreError> {
+    /// What stands in the way of a session that was not inserted; `None` when it has gone meanwhile.
+    async fn in_the_way(&self, session: &Session, before: Effect) -> Result<Option<Created>, StoreError> {
+        let own = |found: &Session| found.id == session.id && found.as_created() == session.as_created();
         if let Some(idempotency) = &session.idempotency {
             let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
             let reply = self.run(SESSION_BY_KEY_DURABLY, values).await?;
             if let Some(row) = reply.rows.first() {
-                return read_session(record(row, 0)?).map(Some);
+                let first = read_session(record(row, 0)?)?;
+                // It may be what an earlier attempt of this call wrote, whose answer was lost.
+                return Ok(Some(match before {
+                    Effect::Unknown if own(&first) => Created::New,
+                    Effect::Unknown | Effect::None => compare_with_first(session, Arc::new(first)),
+                }));
             }
         }
         let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
-        reply.rows.first().map(|row| read_session(record(row, 1)?)).transpose()
+        let Some(row) = reply.rows.first() else { return Ok(None) };
+        match before {
+            Effect::Unknown if own(&read_session(record(row, 1)?)?) => Ok(Some(Created::New)),
+            Effect::Unknown | Effect::None => Err(StoreError::Unavailable("the session's id is in use".to_owned())),
+        }
     }
 
     /// What a replacement came to whose statement changed nothing; `wanted` is what it would have written.
@@ -186,19 +196,12 @@ impl Store for PostgresStore {
                 Box::new(to_bigint(session.version)),
                 Box::new(write_session(&session).into_bytes()),
             ];
-            if self.run(INSERT_SESSION, values).await?.affected == 1 {
+            let reply = self.run(INSERT_SESSION, values).await?;
+            if reply.affected == 1 {
                 return Ok(Created::New);
             }
-            match self.winner(&session).await? {
-                // An earlier attempt whose answer was lost.
-                Some(first) if first.id == session.id && first.as_created() == session.as_created() => {
-                    return Ok(Created::New);
-                }
-                Some(first) if first.id == session.id => {
-                    return Err(StoreError::Corrupt("a session id that is another session's".to_owned()));
-                }
-                Some(first) => return Ok(compare_with_first(&session, Arc::new(first))),
-                None => {}
+            if let Some(answer) = self.in_the_way(&session, reply.before).await? {
+                return Ok(answer);
             }
         }
         Err(StoreError::Unavailable("the session that has the key is removed again and again".to_owned()))
