@@ -36,6 +36,8 @@ pub enum Fsync {
 /// A running database server. Dropping it stops it and removes its data.
 pub struct Cluster {
     directory: PathBuf,
+    /// Of the socket's name too.
+    port: u16,
     owner: Owner,
     keeper: Child,
 }
@@ -50,7 +52,8 @@ enum Owner {
 /// A database of its own in a cluster.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
-    socket: PathBuf,
+    directory: PathBuf,
+    port: u16,
     pub name: String,
 }
 
@@ -63,14 +66,20 @@ impl Cluster {
 
     /// Starts a cluster with these further settings.
     pub fn start(fsync: Fsync, settings: &str) -> Option<Self> {
-        let (cluster, data) = Self::prepare()?;
+        // Only the name of the socket, in a directory of its own.
+        Self::start_on(5432, fsync, settings)
+    }
+
+    /// Starts a cluster on that port, of TCP where the settings say so.
+    pub fn start_on(port: u16, fsync: Fsync, settings: &str) -> Option<Self> {
+        let (cluster, data) = Self::prepare(port)?;
         let mut initdb = cluster.command("initdb");
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--no-locale", "--username", USER, "-D"]);
         run(initdb.arg(&data));
         let fsync = if fsync == Fsync::On { "on" } else { "off" };
         let socket = cluster.directory.display();
         cluster.configure(&format!(
-            "listen_addresses = ''\nunix_socket_directories = '{socket}'\nmax_connections = 300\nfsync = {fsync}\n{settings}\n"
+            "listen_addresses = ''\nport = {port}\nunix_socket_directories = '{socket}'\nmax_connections = 300\nfsync = {fsync}\n{settings}\n"
         ));
         cluster.restart();
         Some(cluster)
@@ -78,7 +87,7 @@ impl Cluster {
 
     /// Starts a replica of this cluster, which follows it under the name `replica`.
     pub fn start_replica(&self) -> Self {
-        let (replica, data) = Self::prepare().expect("PostgreSQL is installed");
+        let (replica, data) = Self::prepare(self.port).expect("PostgreSQL is installed");
         let mut backup = replica.command("pg_basebackup");
         backup.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "-D"]).arg(&data);
         let source = self.directory.display();
@@ -89,7 +98,7 @@ impl Cluster {
     }
 
     /// The directory of a cluster that does not exist yet, and its keeper.
-    fn prepare() -> Option<(Self, PathBuf)> {
+    fn prepare(port: u16) -> Option<(Self, PathBuf)> {
         if binaries().is_none() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "PostgreSQL is not installed, and CI skips nothing");
             println!("SKIPPED: PostgreSQL is not installed (looked for /usr/lib/postgresql/*/bin/initdb)");
@@ -107,7 +116,7 @@ impl Cluster {
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
         let keeper = owner.run_as(&mut keeper).spawn().expect("a shell");
         let data = directory.join("data");
-        Some((Self { directory, owner, keeper }, data))
+        Some((Self { directory, port, owner, keeper }, data))
     }
 
     fn command(&self, binary: &str) -> Command {
@@ -173,15 +182,20 @@ impl Cluster {
     pub async fn create_database(&self) -> TestDatabase {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let database = TestDatabase { socket: self.directory.clone(), name };
+        let database = TestDatabase { directory: self.directory.clone(), port: self.port, name };
         let postgres = TestDatabase { name: "postgres".to_owned(), ..database.clone() };
         postgres.execute(&format!("CREATE DATABASE {}", database.name)).await;
         database
     }
 
-    /// A database of that name, which exists.
-    pub fn database(&self, name: &str) -> TestDatabase {
-        TestDatabase { socket: self.directory.clone(), name: name.to_owned() }
+    /// The database of that name as this cluster has it.
+    pub fn same(&self, database: &TestDatabase) -> TestDatabase {
+        TestDatabase { directory: self.directory.clone(), port: self.port, name: database.name.clone() }
+    }
+
+    /// The directory of its socket.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 
@@ -195,12 +209,12 @@ impl Drop for Cluster {
 impl TestDatabase {
     /// The store's URL for it.
     pub fn url(&self) -> String {
-        format!("postgres:///{}?host={}&user={USER}", self.name, self.socket.display())
+        format!("postgres:///{}?host={}&port={}&user={USER}", self.name, self.directory.display(), self.port)
     }
 
     /// The path of the server's socket.
     pub fn socket(&self) -> PathBuf {
-        self.socket.join(".s.PGSQL.5432")
+        self.directory.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Runs statements as the superuser, on a connection of their own.

@@ -8,8 +8,8 @@
 //! Nothing is cached: one statement loads a session and its merchant's settings, from one snapshot. A tightened
 //! `allowed_origins` binds every server at once, which no cache with an age can promise.
 //!
-//! Behind a pooler, PgBouncer's transaction mode needs version 1.21 or later (prepared statements), and hints need a
-//! pooler in session mode; without them watchers look again every [`POLL_EVERY`].
+//! A pooler in between must be in session mode: connections are told their timeouts once, and LISTEN. Where the database
+//! passes on no hints, watchers look again every [`POLL_EVERY`].
 
 mod address;
 mod database;
