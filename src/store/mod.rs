@@ -4,14 +4,16 @@
 //! decides what it means. `tests/store_contract.rs` has a test for every clause, run on every store.
 
 mod changes;
-pub mod export;
 mod memory;
 pub mod record;
 pub mod redb;
+pub mod export;
+mod url;
 
 pub use changes::{ChangeFeed, Changes};
 pub use memory::MemoryStore;
 pub use redb::RedbStore;
+pub use url::{InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
