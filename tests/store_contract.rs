@@ -11,3 +11,16 @@ mod memory {
 
     crate::store_contract!(InMemory::fresh());
 }
+
+mod redb {
+    use crate::support::fixture::InFile;
+
+    crate::store_contract!(InFile::fresh());
+}
+
+/// The same file, read at every call instead of remembered.
+mod redb_without_cache {
+    use crate::support::fixture::InFile;
+
+    crate::store_contract!(InFile::fresh_without_cache());
+}

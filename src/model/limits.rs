@@ -68,3 +68,7 @@ pub const PENDING_WAIT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The shortest time that sessions are kept after they are over, so that an idempotency key, which lives with its
 /// session, is kept at least as long.
 pub const RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a checkout stays open (Clover's figure).
+pub const CHECKOUT_TTL: Duration = Duration::from_secs(15 * 60);
+/// How long an order or a payment stays open.
+pub const ORDER_TTL: Duration = Duration::from_secs(24 * 60 * 60);

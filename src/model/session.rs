@@ -49,6 +49,13 @@ pub struct Ending {
     pub error_code: Option<Box<str>>,
 }
 
+impl Ending {
+    /// That outcome, with nothing known about it.
+    pub const fn bare(outcome: Outcome) -> Self {
+        Self { outcome, payment_id: None, status: None, error_code: None }
+    }
+}
+
 /// What makes a create call safe to repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
@@ -167,8 +174,7 @@ impl Session {
 
     /// How it has ended at that time: as recorded, or expired by itself; `None` while it is open.
     pub fn ending_at(&self, now: Timestamp) -> Option<Ending> {
-        let expired = || Ending { outcome: Outcome::Expired, payment_id: None, status: None, error_code: None };
-        self.ending.clone().or_else(|| (now >= self.expire_time).then(expired))
+        self.ending.clone().or_else(|| (now >= self.expire_time).then_some(Ending::bare(Outcome::Expired)))
     }
 
     /// When it last changed, seen from that time: its expiry is a change.

@@ -40,6 +40,13 @@ impl Violations {
         value.map_err(|wrong| self.add(field, wrong.to_string())).ok()
     }
 
+    /// The same, of a message that stands within another one's field; `prefix` ends with a dot or is empty.
+    #[must_use]
+    pub fn within(self, prefix: &str) -> Self {
+        let within = |violation: Violation| Violation { field: format!("{prefix}{}", violation.field), ..violation };
+        Self(self.0.into_iter().map(within).collect())
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

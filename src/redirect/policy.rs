@@ -201,8 +201,10 @@ fn check_host(host: Option<Host<&str>>) -> Result<(), Refusal> {
         None => return Err(Refusal::Host),
     };
     let labels = name.split('.');
-    // RFC 1035, section 2.3.4; the WHATWG rules leave these to the resolver.
-    let fits = name.len() <= 253 && labels.clone().all(|label| (1..=63).contains(&label.len()));
+    // RFC 1035, section 2.3.4; the WHATWG rules leave these to the resolver, and let through characters that no DNS
+    // name of a web site has. Underscores do occur.
+    let letters = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let fits = name.len() <= 253 && labels.clone().all(|label| (1..=63).contains(&label.len()) && letters(label));
     let last_is_numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     if fits && labels.count() >= 2 && !last_is_numeric { Ok(()) } else { Err(Refusal::Host) }
 }
@@ -527,7 +529,7 @@ pub enum Refusal {
     IpAddress,
     /// Not a public DNS name.
     #[error(
-        "has a host that is not a DNS name of at least two labels: write it as `shop.example.com`, without a trailing dot, each label at most 63 characters and the last one not a number"
+        "has a host that is not a DNS name of at least two labels: write it as `shop.example.com`, without a trailing dot, each label at most 63 letters, digits, - or _, and the last one not a number"
     )]
     Host,
     /// Another spelling of what a browser would make of it.

@@ -6,6 +6,7 @@ mod support {
     pub mod contract;
     pub mod draft;
     pub mod fixture;
+    pub mod model;
     pub mod postgres;
 }
 
@@ -15,6 +16,7 @@ mod ledger;
 mod lossy_proxy;
 mod many_servers;
 mod migrations;
+mod model;
 mod tls;
 
 mod contract {

@@ -16,10 +16,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, mpsc};
 use waypost::{
     model::{Ending, Kind, Merchant, Outcome, Session, SessionId, Timestamp, limits},
-    store::{Created, Replaced, Store, StoreError},
+    store::{Created, Imported, Record, Replaced, Store, StoreError},
 };
 
 /// Calls that race in one test.
@@ -70,6 +70,16 @@ macro_rules! store_contract {
             w1_a_replacement_wakes_every_watcher,
             w1_a_replacement_by_another_handle_wakes_the_watcher,
             w1_a_watch_on_a_session_that_does_not_exist_yet_wakes,
+            e1_an_export_has_everything_once_as_it_is,
+            e1_an_export_is_of_one_moment,
+            e2_writes_go_on_while_an_export_waits_for_its_receiver,
+            e2_an_export_ends_when_its_receiver_is_gone,
+            i1_a_session_that_does_not_exist_is_imported_as_it_is,
+            i2_a_newer_state_replaces_what_stands_and_an_older_one_does_not,
+            i2_an_imported_state_wakes_the_watchers,
+            i3_a_key_that_another_session_has_is_a_conflict_and_nothing_is_written,
+            i3_another_session_with_the_id_is_a_conflict_and_nothing_is_written,
+            i4_a_newer_merchant_replaces_what_stands_and_an_older_one_does_not,
             d1_what_was_acknowledged_is_there_after_close_and_reopening,
             d1_after_reopening_everything_goes_on_as_before,
         }
@@ -633,6 +643,216 @@ pub async fn x3_a_removed_session_cannot_be_replaced(fixture: impl Fixture) {
     let paid = recorded(&created, Outcome::Success, EXPIRES);
     assert_eq!(store.replace_session(paid).await.expect("answered"), Replaced::Stale);
     assert_eq!(session(&store, created.id).await, None);
+}
+
+async fn exported(store: &Arc<dyn Store>) -> Vec<Record> {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let exporting = tokio::spawn({
+        let store = store.clone();
+        async move { store.export(sender).await }
+    });
+    let mut records = Vec::new();
+    while let Some(record) = receiver.recv().await {
+        records.push(record);
+    }
+    exporting.await.expect("no panic").expect("exported");
+    records
+}
+
+pub async fn e1_an_export_has_everything_once_as_it_is(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(exported(&store).await, []);
+    let mut expected = Vec::new();
+    for (version, id) in [(1, "m1"), (1, "m2"), (2, "m1")] {
+        assert_eq!(store.replace_merchant(merchant(id, version)).await.expect("replaced"), Replaced::Done);
+    }
+    expected.extend([merchant("m1", 2), merchant("m2", 1)].map(|merchant| Record::Merchant(merchant.into())));
+    for n in 0..20_usize {
+        let kind = Kind::ALL[n % 3];
+        let draft = draft().kind(kind).metadata(awkward_metadata());
+        let created = create(&store, &if n % 2 == 0 { draft } else { draft.key(&n.to_string(), 1) }).await;
+        expected.push(Record::Session(if n % 4 < 2 {
+            created.into()
+        } else {
+            let paid = recorded(&created, Outcome::Success, CREATED.plus(MICROSECOND));
+            assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+            paid.into()
+        }));
+    }
+    let records = exported(&store).await;
+    let first_session = records.iter().position(|record| matches!(record, Record::Session(_)));
+    assert_eq!(first_session, Some(2), "merchants come first");
+    assert_eq!(records.len(), expected.len());
+    for record in expected {
+        assert!(records.contains(&record), "{record:?}");
+    }
+}
+
+pub async fn e1_an_export_is_of_one_moment(fixture: impl Fixture) {
+    let store = fixture.store();
+    let mut states = Vec::new();
+    for _ in 0..20 {
+        states.push(create(&store, &draft()).await);
+    }
+    let stop = Arc::new(AtomicU64::new(0));
+    // One writer, who raises the sessions' versions in turn: at any moment none is behind one that comes after it.
+    let writing = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move {
+            while stop.load(Ordering::SeqCst) == 0 {
+                for state in &mut states {
+                    let outcome = if state.version % 2 == 0 { Outcome::Failure } else { Outcome::Cancel };
+                    *state = recorded(state, outcome, CREATED.plus(MICROSECOND));
+                    assert_eq!(store.replace_session(state.clone()).await.expect("replaced"), Replaced::Done);
+                }
+            }
+            states.into_iter().map(|state| state.id).collect::<Vec<_>>()
+        }
+    });
+    let mut exports = Vec::new();
+    for _ in 0..5 {
+        exports.push(exported(&store).await);
+    }
+    stop.store(1, Ordering::SeqCst);
+    let ids = writing.await.expect("no panic");
+    for records in exports {
+        let version = |id| {
+            let of_id = |record: &Record| match record {
+                Record::Session(session) if session.id == id => Some(session.version),
+                Record::Session(_) | Record::Merchant(_) => None,
+            };
+            records.iter().find_map(of_id).expect("exported")
+        };
+        let versions: Vec<u64> = ids.iter().copied().map(version).collect();
+        assert!(versions.is_sorted_by(|one, next| one >= next), "{versions:?}");
+        assert!(versions[0] - versions[19] <= 1, "{versions:?}");
+    }
+}
+
+pub async fn e2_writes_go_on_while_an_export_waits_for_its_receiver(fixture: impl Fixture) {
+    let store = fixture.store();
+    for _ in 0..10 {
+        create(&store, &draft()).await;
+    }
+    let (sender, mut receiver) = mpsc::channel(1);
+    let exporting = tokio::spawn({
+        let store = store.clone();
+        async move { store.export(sender).await }
+    });
+    receiver.recv().await.expect("a record");
+    let during = create(&store, &draft().key("k", 1)).await;
+    let paid = recorded(&during, Outcome::Success, EXPIRES.plus(MICROSECOND));
+    assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+    assert_eq!(store.replace_merchant(merchant("m1", 1)).await.expect("replaced"), Replaced::Done);
+    assert_eq!(sweep(&store, EXPIRES).await, 10);
+    let mut rest = 0;
+    while receiver.recv().await.is_some() {
+        rest += 1;
+    }
+    assert_eq!(rest, 9, "the export is of the moment at which it began");
+    exporting.await.expect("no panic").expect("exported");
+    assert_eq!(session(&store, paid.id).await, Some(paid));
+}
+
+pub async fn e2_an_export_ends_when_its_receiver_is_gone(fixture: impl Fixture) {
+    let store = fixture.store();
+    for _ in 0..10 {
+        create(&store, &draft()).await;
+    }
+    let (sender, mut receiver) = mpsc::channel(1);
+    let exporting = tokio::spawn({
+        let store = store.clone();
+        async move { drop(store.export(sender).await) }
+    });
+    receiver.recv().await.expect("a record");
+    drop(receiver);
+    soon(async { exporting.await.expect("no panic") }).await;
+    create(&store, &draft()).await;
+}
+
+pub async fn i1_a_session_that_does_not_exist_is_imported_as_it_is(fixture: impl Fixture) {
+    let store = fixture.store();
+    for kind in Kind::ALL {
+        let plain = draft().kind(kind).metadata(awkward_metadata()).build();
+        let keyed = recorded(&draft().kind(kind).key("k", 1).build(), Outcome::Failure, CREATED.plus(MICROSECOND));
+        let keyed = recorded(&keyed, Outcome::Success, CREATED.plus(MICROSECOND * 2));
+        for imported in [plain, keyed] {
+            assert_eq!(store.import_session(imported.clone()).await.expect("imported"), Imported::Saved);
+            assert_eq!(session(&store, imported.id).await, Some(imported));
+        }
+        assert_eq!(by_key(&store, "m1", kind, "k").await.map(|session| session.version), Some(3));
+        let answer = store.create(draft().kind(kind).key("k", 2).build()).await.expect("answered");
+        assert_eq!(answer, Created::KeyReused);
+    }
+    // What was imported ends like everything else.
+    assert_eq!(sweep(&store, CREATED.plus(MICROSECOND * 2)).await, 3);
+    assert_eq!(sweep(&store, EXPIRES).await, 3);
+}
+
+pub async fn i2_a_newer_state_replaces_what_stands_and_an_older_one_does_not(fixture: impl Fixture) {
+    let store = fixture.store();
+    let created = draft().key("k", 1).build();
+    let failed = recorded(&created, Outcome::Failure, CREATED.plus(MICROSECOND));
+    let paid = recorded(&failed, Outcome::Success, CREATED.plus(MICROSECOND * 2));
+    for (imported, answer, stands) in [
+        (&failed, Imported::Saved, &failed),
+        (&failed, Imported::Kept, &failed),
+        (&created, Imported::Kept, &failed),
+        (&paid, Imported::Saved, &paid),
+        (&failed, Imported::Kept, &paid),
+        (&created, Imported::Kept, &paid),
+    ] {
+        assert_eq!(store.import_session(imported.clone()).await.expect("imported"), answer);
+        assert_eq!(session(&store, created.id).await.as_ref(), Some(stands));
+        assert_eq!(by_key(&store, "m1", Kind::Checkout, "k").await.as_ref(), Some(stands));
+    }
+    assert_eq!(sweep(&store, CREATED.plus(MICROSECOND)).await, 0);
+    assert_eq!(sweep(&store, CREATED.plus(MICROSECOND * 2)).await, 1);
+    assert_eq!(sweep(&store, EXPIRES).await, 0);
+}
+
+pub async fn i2_an_imported_state_wakes_the_watchers(fixture: impl Fixture) {
+    let store = fixture.store();
+    let created = create(&store, &draft()).await;
+    let mut watcher = store.changes(created.id);
+    let paid = recorded(&created, Outcome::Success, CREATED.plus(MICROSECOND));
+    assert_eq!(store.import_session(paid).await.expect("imported"), Imported::Saved);
+    soon(watcher.changed()).await;
+}
+
+pub async fn i3_a_key_that_another_session_has_is_a_conflict_and_nothing_is_written(fixture: impl Fixture) {
+    let store = fixture.store();
+    let first = create(&store, &draft().key("k", 1)).await;
+    let second = draft().key("k", 1).build();
+    assert_eq!(store.import_session(second.clone()).await.expect("answered"), Imported::Conflict);
+    assert_eq!(session(&store, second.id).await, None);
+    assert_eq!(by_key(&store, "m1", Kind::Checkout, "k").await, Some(first));
+    let other = draft().of("m2").key("k", 1).build();
+    assert_eq!(store.import_session(other).await.expect("imported"), Imported::Saved);
+}
+
+pub async fn i3_another_session_with_the_id_is_a_conflict_and_nothing_is_written(fixture: impl Fixture) {
+    let store = fixture.store();
+    let first = create(&store, &draft().key("k", 1)).await;
+    for draft in [draft(), draft().key("l", 1), draft().key("k", 2), draft().of("m2").key("k", 1)] {
+        let other = Session { id: first.id, version: 9, ..draft.build() };
+        assert_eq!(store.import_session(other).await.expect("answered"), Imported::Conflict);
+        assert_eq!(session(&store, first.id).await.as_ref(), Some(&first));
+    }
+    assert_eq!(by_key(&store, "m1", Kind::Checkout, "l").await, None);
+    assert_eq!(by_key(&store, "m2", Kind::Checkout, "k").await, None);
+}
+
+pub async fn i4_a_newer_merchant_replaces_what_stands_and_an_older_one_does_not(fixture: impl Fixture) {
+    let store = fixture.store();
+    for (version, answer, stands) in
+        [(3, Imported::Saved, 3), (3, Imported::Kept, 3), (1, Imported::Kept, 3), (5, Imported::Saved, 5)]
+    {
+        assert_eq!(store.import_merchant(merchant("m1", version)).await.expect("imported"), answer);
+        let found = store.merchant(&merchant_id("m1")).await.expect("loaded");
+        assert_eq!(found.as_deref(), Some(&merchant("m1", stands)));
+    }
+    assert_eq!(store.replace_merchant(merchant("m1", 6)).await.expect("replaced"), Replaced::Done);
 }
 
 async fn soon(future: impl Future<Output = ()>) {

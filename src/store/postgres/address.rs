@@ -11,7 +11,7 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Connection, Socket, config::TargetSessionAttrs, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -48,6 +48,29 @@ pub(super) struct Address {
 
 /// The side of a connection that must be driven for the other to work.
 pub(super) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// The task that drives a connection of its own. Dropping it ends the connection.
+pub(super) struct Driven(JoinHandle<()>);
+
+impl Driven {
+    /// Within the runtime that is to do the I/O. What goes wrong, the client says as well.
+    pub(super) fn start(wire: Wire) -> Self {
+        Self(tokio::spawn(async move { drop(wire.await) }))
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Without what a URL may hold in secret.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
 
 impl Address {
     /// Reads the store's URL.

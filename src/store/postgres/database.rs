@@ -64,9 +64,7 @@ impl Database {
             match self.attempt(statement, values, &patience).await {
                 Ok((rows, affected)) => return Ok(Reply { rows, affected, before }),
                 Err(failure) => {
-                    if failure.effect == Effect::Unknown {
-                        before = Effect::Unknown;
-                    }
+                    before = before.or(failure.effect);
                     patience.after(failure).await.map_err(|failure| StoreError::Unavailable(failure.text))?;
                 }
             }

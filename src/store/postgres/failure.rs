@@ -25,6 +25,16 @@ pub(super) enum Effect {
     Unknown,
 }
 
+impl Effect {
+    /// Of two attempts.
+    pub(super) const fn or(self, other: Self) -> Self {
+        match self {
+            Self::None => other,
+            Self::Unknown => self,
+        }
+    }
+}
+
 /// Whether another attempt may go better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Prospect {

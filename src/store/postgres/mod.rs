@@ -13,6 +13,7 @@
 
 mod address;
 mod database;
+mod export;
 mod failure;
 mod hints;
 mod io_thread;
@@ -29,12 +30,14 @@ use self::{
     io_thread::IoThread,
 };
 use super::{
-    ChangeFeed, Changes, Created, Loaded, Replaced, Store, StoreError, compare_with_first,
+    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
+    is_same_session,
     record::{read_merchant, read_session, write_merchant, write_session},
 };
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 use tokio_postgres::Row;
 
 /// How often a watcher looks by itself for what other servers wrote. Hints usually come before; this is how late one
@@ -70,6 +73,10 @@ const SELECT_OVER: &str = "
     SELECT session_id FROM waypost_sessions WHERE over_at <= $1
     ORDER BY over_at LIMIT $2";
 const DELETE_OVER: &str = "DELETE FROM waypost_sessions WHERE session_id = ANY($1) AND over_at <= $2";
+/// For imports, which may skip versions.
+const UPDATE_OLDER_MERCHANT: &str = "
+    UPDATE waypost_merchants SET version = $2, record = $3
+    WHERE merchant_id = $1 AND version < $2";
 const PING: &str = "SELECT 1";
 
 // What these read is acknowledged on the strength of having been read, though its writer may never have been told that
@@ -86,6 +93,7 @@ const MERCHANT_DURABLY: &str = "
 /// Keeps everything in a PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresStore {
+    address: Address,
     database: Database,
     changes: ChangeFeed,
     hints: Hints,
@@ -114,13 +122,13 @@ impl PostgresStore {
         let io = IoThread::start().map_err(|error| ConnectError::Unreachable(format!("no thread for it: {error}")))?;
         let database = Database::new(&address)?;
         let changes = ChangeFeed::default();
-        let feed = changes.clone();
+        let (feed, place) = (changes.clone(), address.clone());
         let hints = io.run(async move {
-            schema::check(&address).await?;
-            Ok(Hints::start(address, feed))
+            schema::check(&place).await?;
+            Ok(Hints::start(place, feed))
         });
         let hints = hints.await.map_err(|error| ConnectError::Unreachable(error.to_string()))??;
-        Ok(Self { database, changes, hints, io })
+        Ok(Self { address, database, changes, hints, io })
     }
 
     /// Brings the database's schema to the version of this server. Safe to repeat, and when several do it at once.
@@ -156,6 +164,13 @@ impl PostgresStore {
         }
     }
 
+    /// Wakes everybody who watches a session that an import changed.
+    fn saved(&self, id: SessionId) -> Imported {
+        self.changes.notify(id);
+        self.hints.send(id);
+        Imported::Saved
+    }
+
     /// What a replacement came to whose statement changed nothing; `wanted` is what it would have written.
     async fn settle(
         &self,
@@ -186,17 +201,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
         for _ in 0..LOOKS {
-            let key = session.idempotency.as_ref().map(|idempotency| bytes(idempotency.key.as_str()));
-            let values: [Value; 7] = [
-                id_value(session.id),
-                Box::new(bytes(session.merchant_id.as_str())),
-                Box::new(session.id.kind().as_str()),
-                Box::new(key),
-                Box::new(session.over_at().as_micros()),
-                Box::new(to_bigint(session.version)),
-                Box::new(write_session(&session).into_bytes()),
-            ];
-            let reply = self.run(INSERT_SESSION, values).await?;
+            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
             if reply.affected == 1 {
                 return Ok(Created::New);
             }
@@ -231,14 +236,7 @@ impl Store for PostgresStore {
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
-        let values: [Value; 5] = [
-            id_value(id),
-            Box::new(version - 1),
-            Box::new(session.over_at().as_micros()),
-            Box::new(version),
-            Box::new(text.clone()),
-        ];
-        let reply = self.run(UPDATE_SESSION, values).await?;
+        let reply = self.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
         let replaced = match reply.affected {
             0 => self.settle(reply.before, SESSION_BY_ID_DURABLY, id_value(id), (version, &text)).await?,
             _ => Replaced::Done,
@@ -293,6 +291,73 @@ impl Store for PostgresStore {
         self.changes.subscribe(id).polling(POLL_EVERY)
     }
 
+    async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
+        // A few rows at a time: reading a record takes time that the thread has for everybody's I/O.
+        let (sender, receiver) = mpsc::channel(1);
+        let exporting = self.io.run(export::send_rows(self.address.clone(), sender));
+        let (sent, read) = tokio::join!(exporting, export::read_rows(receiver, into));
+        // A record that cannot be read ends both; that is the reason then.
+        read.and(sent?)
+    }
+
+    async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
+        let mut before = Effect::None;
+        for _ in 0..LOOKS {
+            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
+            before = before.or(reply.before);
+            if reply.affected == 1 {
+                return Ok(self.saved(session.id));
+            }
+            let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
+            let Some(row) = reply.rows.first() else {
+                let Some(idempotency) = &session.idempotency else { continue };
+                let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
+                let taken = !self.run(SESSION_BY_KEY, values).await?.rows.is_empty();
+                if taken {
+                    return Ok(Imported::Conflict);
+                }
+                continue;
+            };
+            let stands = read_session(record(row, 1)?)?;
+            if !is_same_session(&stands, &session) {
+                return Ok(Imported::Conflict);
+            }
+            if before == Effect::Unknown && stands == session {
+                return Ok(self.saved(session.id));
+            }
+            if stands.version >= session.version {
+                return Ok(Imported::Kept);
+            }
+            let values = replacement_values(&session, to_bigint(stands.version));
+            let reply = self.run(UPDATE_SESSION, values).await?;
+            before = before.or(reply.before);
+            if reply.affected == 1 {
+                return Ok(self.saved(session.id));
+            }
+        }
+        Err(StoreError::Unavailable("the session changes faster than it can be imported".to_owned()))
+    }
+
+    async fn import_merchant(&self, merchant: Merchant) -> Result<Imported, StoreError> {
+        let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
+        let text = write_merchant(&merchant).into_bytes();
+        let values = || -> [Value; 3] { [Box::new(id.clone()), Box::new(version), Box::new(text.clone())] };
+        let inserted = self.run(INSERT_MERCHANT, values()).await?;
+        if inserted.affected == 1 {
+            return Ok(Imported::Saved);
+        }
+        // Merchants are never removed, so there is one to update.
+        let updated = self.run(UPDATE_OLDER_MERCHANT, values()).await?;
+        if updated.affected == 1 {
+            return Ok(Imported::Saved);
+        }
+        let before = inserted.before.or(updated.before);
+        Ok(match self.settle(before, MERCHANT_DURABLY, Box::new(id.clone()), (version, &text)).await? {
+            Replaced::Done => Imported::Saved,
+            Replaced::Stale => Imported::Kept,
+        })
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.run(PING, []).await.map(drop)
     }
@@ -302,6 +367,29 @@ impl Store for PostgresStore {
         self.database.close();
         Ok(())
     }
+}
+
+fn session_values(session: &Session) -> [Value; 7] {
+    let key = session.idempotency.as_ref().map(|idempotency| bytes(idempotency.key.as_str()));
+    [
+        id_value(session.id),
+        Box::new(bytes(session.merchant_id.as_str())),
+        Box::new(session.id.kind().as_str()),
+        Box::new(key),
+        Box::new(session.over_at().as_micros()),
+        Box::new(to_bigint(session.version)),
+        Box::new(write_session(session).into_bytes()),
+    ]
+}
+
+fn replacement_values(session: &Session, stands: i64) -> [Value; 5] {
+    [
+        id_value(session.id),
+        Box::new(stands),
+        Box::new(session.over_at().as_micros()),
+        Box::new(to_bigint(session.version)),
+        Box::new(write_session(session).into_bytes()),
+    ]
 }
 
 fn id_value(id: SessionId) -> Value {

@@ -3,7 +3,11 @@
 //! Several servers may migrate at once. There is no lock that every database of the family has, so each migration first
 //! writes its own row, in its transaction: whoever comes second waits there, finds the row, and goes on.
 
-use super::{ConnectError, address::Address, failure::describe};
+use super::{
+    ConnectError,
+    address::{Address, Driven},
+    failure::describe,
+};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::{Client, error::SqlState};
@@ -69,7 +73,7 @@ pub(super) async fn migrate(address: &Address) -> Result<Migrated, ConnectError>
 /// Refuses to serve with another schema than this server's.
 pub(super) async fn check(address: &Address) -> Result<(), ConnectError> {
     let (client, wire) = address.open().await.map_err(|error| ConnectError::Unreachable(describe(&error)))?;
-    let wire = Driven(tokio::spawn(async move { drop(wire.await) }));
+    let wire = Driven::start(wire);
     let version = version(&client).await.map_err(|error| ConnectError::Unreachable(describe(&error)))?;
     drop(wire);
     match version {
@@ -101,19 +105,10 @@ enum Failed {
     For(ConnectError),
 }
 
-/// The connection's task, ended with its client.
-struct Driven(tokio::task::JoinHandle<()>);
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 async fn migrate_once(address: &Address, first: &mut Option<i64>) -> Result<(), Failed> {
     let (mut client, wire) =
         address.open().await.map_err(|error| Failed::For(ConnectError::Unreachable(describe(&error))))?;
-    let _wire = Driven(tokio::spawn(async move { drop(wire.await) }));
+    let _wire = Driven::start(wire);
     let from = version(&client).await.map_err(racing)?;
     let first = *first.get_or_insert(from);
     if from > CURRENT {

@@ -1,0 +1,98 @@
+//! `GetMerchant` and `UpdateMerchant` (SPEC 12).
+
+use super::{App, Error, create_session::compile_template};
+use crate::{
+    model::{Etag, Kind, Merchant, MerchantId, Outcome, Precedence, Violations},
+    redirect::{AppScheme, OriginPattern, Template},
+    store::Replaced,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What is to change: `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct MerchantChange {
+    /// The state that the caller read; `None` for whatever stands.
+    pub etag: Option<Etag>,
+    /// The name.
+    pub name: Option<Box<str>>,
+    /// Slots to fill, or to empty with an empty text.
+    pub return_urls: Vec<(Outcome, Box<str>)>,
+    /// Which level comes first.
+    pub precedence: Option<Precedence>,
+    /// How long a delayed redirect waits.
+    pub auto_return_delay: Option<Duration>,
+    /// The whole list of origins.
+    pub allowed_origins: Option<Vec<OriginPattern>>,
+    /// The whole list of schemes.
+    pub app_schemes: Option<Vec<AppScheme>>,
+}
+
+impl App {
+    /// A merchant's settings; the defaults when it was never written.
+    pub async fn get_merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
+        Ok(self.store.merchant(&id).await?.unwrap_or_else(|| Merchant::default_for(id).into()))
+    }
+
+    /// Changes a merchant's settings. What is wrong with the change's own fields stands in `violations`, and `id` is `None` when it is
+    /// wrong; what is wrong with the settings as a whole is added here.
+    pub async fn update_merchant(
+        &self,
+        id: Option<MerchantId>,
+        change: MerchantChange,
+        violations: Violations,
+    ) -> Result<Arc<Merchant>, Error> {
+        let Some(id) = id else { return Err(Error::Invalid(violations)) };
+        loop {
+            let before = self.get_merchant(id.clone()).await?;
+            if change.etag.is_some_and(|etag| etag != before.etag()) {
+                return Err(Error::EtagMismatch);
+            }
+            let changed = self.changed(&before, &change, violations.clone())?;
+            if changed == *before {
+                return Ok(before);
+            }
+            let after = Merchant { version: before.version + 1, update_time: Some(self.clock.now()), ..changed };
+            match self.store.replace_merchant(after.clone()).await? {
+                Replaced::Done => return Ok(after.into()),
+                // Another change came in between: this one is made again on top of it, or refused by its etag.
+                Replaced::Stale => {}
+            }
+        }
+    }
+
+    /// The settings after the change, all of them checked: a URL that stays must fit a list that changes.
+    fn changed(
+        &self,
+        before: &Merchant,
+        change: &MerchantChange,
+        mut violations: Violations,
+    ) -> Result<Merchant, Error> {
+        let mut after = before.clone();
+        let change = change.clone();
+        after.name = change.name.unwrap_or(after.name);
+        after.precedence = change.precedence.unwrap_or(after.precedence);
+        after.auto_return_delay = change.auto_return_delay.unwrap_or(after.auto_return_delay);
+        after.allowed_origins = change.allowed_origins.unwrap_or(after.allowed_origins);
+        after.app_schemes = change.app_schemes.unwrap_or(after.app_schemes);
+        for slot in Outcome::ALL {
+            let changed = change.return_urls.iter().find(|(changed, _)| *changed == slot).map(|(_, text)| &**text);
+            let kept = before.return_urls.get(slot).map(Template::as_str);
+            let text = changed.or(kept).filter(|text| !text.is_empty());
+            let template = text.and_then(|text| self.compile_setting(slot, text, &after, &mut violations));
+            after.return_urls.set(slot, template);
+        }
+        if violations.is_empty() { Ok(after) } else { Err(Error::Invalid(violations)) }
+    }
+
+    /// One URL of the settings. Any kind of session may use it, so it is held to the rules of the strictest, the order.
+    fn compile_setting(
+        &self,
+        slot: Outcome,
+        text: &str,
+        after: &Merchant,
+        violations: &mut Violations,
+    ) -> Option<Template> {
+        let field = format!("merchant.return_urls.{}", slot.as_str());
+        compile_template(text, field, Kind::Order, &after.policy(self.mode), violations)
+    }
+}

@@ -1,0 +1,94 @@
+//! The use cases, one file each, shared by every way in: gRPC now, the buyers' pages next.
+//!
+//! A use case loads, asks the pure core, and saves. It knows neither the wire nor which store it speaks to.
+
+mod create_session;
+mod get_session;
+mod merchant_settings;
+mod notices;
+mod preview_redirects;
+mod record_outcome;
+mod remove_over;
+mod resolve_redirect;
+
+pub use create_session::{CreatedSession, Draft};
+pub use merchant_settings::MerchantChange;
+pub use preview_redirects::{Preview, PreviewSource};
+pub use record_outcome::Recorded;
+pub use resolve_redirect::{Answer, Explain, ResolveQuery};
+
+use crate::{
+    model::{Timestamp, Violations},
+    redirect::Mode,
+    store::{Store, StoreError},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::SystemTime,
+};
+
+/// What the use cases work with.
+#[derive(Clone)]
+pub struct App {
+    store: Arc<dyn Store>,
+    mode: Mode,
+    clock: Clock,
+}
+
+impl App {
+    /// Use cases on that store.
+    pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
+        Self { store, mode, clock }
+    }
+
+    /// Whether this machine itself is allowed in return URLs.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where it all is kept.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// Says what time it is.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// A clock that stands still until it is set, in microseconds since 1970. For tests of what takes days.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::System => SystemTime::now().into(),
+            Self::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+/// Why a use case failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong, and this is all that is.
+    #[error("the request has {} invalid field(s)", .0.as_slice().len())]
+    Invalid(Violations),
+    /// The idempotency key stands for other content.
+    #[error("the idempotency key was used before with other content")]
+    KeyReused,
+    /// There is no such session.
+    #[error("there is no such session")]
+    SessionNotFound,
+    /// The merchant is not in the state that the caller read.
+    #[error("the merchant changed since its etag was read")]
+    EtagMismatch,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

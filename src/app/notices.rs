@@ -1,0 +1,152 @@
+//! What a caller is told about return URLs that were accepted: things that will surprise somebody later.
+
+use super::resolve_redirect::answer;
+use crate::{
+    model::{Ending, Kind, Late, Level, Merchant, Notice, NoticeCode, Outcome, ReturnUrls, Root, Session},
+    redirect::{Found, Mode, Step, Template, Values, select},
+};
+
+/// Names of fields that hold personal data, whatever they lead to.
+const PERSONAL_FIELDS: [&str; 6] = ["email", "customer_email", "first_name", "last_name", "phone_number", "phone"];
+
+/// Everything to know about a session's URLs under those settings. `templates` are the session's own, unbound.
+pub(super) fn notices(
+    session: &Session,
+    templates: &ReturnUrls<Template>,
+    merchant: &Merchant,
+    mode: Mode,
+) -> Vec<Notice> {
+    let mut notices = Notices(Vec::new());
+    let kind = session.id.kind();
+    for outcome in Outcome::ALL {
+        let own = kind.return_url_field(outcome);
+        let Some(selection) = select(kind, outcome, merchant.precedence, &merchant.return_urls, templates) else {
+            notices.add(NoticeCode::NoUrl, own, no_url(kind, outcome));
+            continue;
+        };
+        if selection.position.level == Level::Settings && templates.get(outcome).is_some() {
+            notices.add(
+                NoticeCode::OverriddenBySettings,
+                own,
+                "is not used: the merchant's settings have a URL for it and come first; remove that one, or set the \
+                 merchant's precedence to PRECEDENCE_REQUEST_FIRST"
+                    .into(),
+            );
+        }
+        let field = match selection.position.level {
+            Level::Settings => format!("merchant.return_urls.{}", selection.position.slot.as_str()),
+            Level::Request => kind.return_url_field(selection.position.slot),
+        };
+        look_at_template(selection.value, &field, session, merchant, &mut notices);
+        let answered = answer(session, merchant, mode, &Ending::bare(outcome), super::Explain::No);
+        if let Some(refusal) = answered.decision.refusal {
+            notices.add(
+                NoticeCode::UrlRefused,
+                field,
+                format!(
+                    "is refused when it is filled with this session's values, and the hosted page serves: it {refusal}"
+                ),
+            );
+        }
+    }
+    notices.0
+}
+
+fn no_url(kind: Kind, outcome: Outcome) -> String {
+    match kind {
+        Kind::Payment => {
+            "is empty and the merchant's settings do not fill every outcome: the hosted page serves".into()
+        }
+        Kind::Checkout | Kind::Order => {
+            format!(
+                "is empty, here and in the merchant's settings: the hosted page serves the outcome {}",
+                outcome.as_str()
+            )
+        }
+    }
+}
+
+fn look_at_template(template: &Template, field: &str, session: &Session, merchant: &Merchant, notices: &mut Notices) {
+    let late = Late { organization_name: Some(&merchant.name), ..Late::default() };
+    let root = Root::at_resolve(session.id, &session.merchant_id, &session.body, late);
+    for placeholder in template.placeholders() {
+        let named_personal =
+            matches!(placeholder.path.last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&&**name));
+        let personal = match root.find(placeholder.path) {
+            Found::Text(value) => (named_personal && !value.is_empty()) || looks_personal(&value),
+            Found::Nothing | Found::Later => {
+                notices.add(
+                    NoticeCode::UnknownPlaceholder,
+                    field.to_owned(),
+                    format!(
+                        "has {}, which names nothing that this session has: it stays in the URL as it is written",
+                        placeholder.written
+                    ),
+                );
+                false
+            }
+        };
+        if personal {
+            notices.add(
+                NoticeCode::PersonalData,
+                field.to_owned(),
+                format!("is filled with a value that looks personal by {}: URLs end up in logs and histories; use an id instead", placeholder.written),
+            );
+        }
+    }
+}
+
+/// Whether a value looks like an e-mail address or the number of a payment card.
+fn looks_personal(value: &str) -> bool {
+    let email = value.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'));
+    email || is_card_number(value)
+}
+
+/// 13 to 19 digits, spaces and dashes aside, that pass the Luhn check of ISO/IEC 7812.
+fn is_card_number(value: &str) -> bool {
+    let digits: Option<Vec<u32>> = value.chars().filter(|c| !matches!(c, ' ' | '-')).map(|c| c.to_digit(10)).collect();
+    let Some(digits) = digits.filter(|digits| (13..=19).contains(&digits.len())) else { return false };
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| match (place % 2, digit * 2) {
+            (0, _) => *digit,
+            (_, doubled) if doubled > 9 => doubled - 9,
+            (_, doubled) => doubled,
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+/// Notices, each once: several outcomes may share a URL.
+struct Notices(Vec<Notice>);
+
+impl Notices {
+    fn add(&mut self, code: NoticeCode, field: String, description: String) {
+        let notice = Notice { code, field: field.into(), description: description.into() };
+        if !self.0.contains(&notice) {
+            self.0.push(notice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_card_numbers_look_personal_and_references_do_not() {
+        for (value, personal) in [
+            ("ana@example.com", true),
+            ("4111 1111 1111 1111", true),
+            ("4111111111111112", false),
+            ("order_pro_123", false),
+            ("@home", false),
+            ("2026-11-21", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_personal(value), personal, "{value}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `ResolveRedirect`: load, perhaps wait, and ask the core (SPEC 4 to 8).
+
+use super::{App, Error};
+use crate::{
+    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId},
+    redirect::{Candidate, Decision, Mode, Question, ReturnParams, decide},
+    store::Loaded,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a caller asks.
+#[derive(Debug, Clone)]
+pub struct ResolveQuery {
+    /// Whose buyer is to be sent on.
+    pub session_id: SessionId,
+    /// The outcome to answer for; `None` for the recorded one.
+    pub outcome: Option<Outcome>,
+    /// Stands in for the recorded one in this answer.
+    pub payment_id: Option<Box<str>>,
+    /// Stands in for the recorded one in this answer.
+    pub status: Option<Box<str>>,
+    /// Stands in for the recorded one in this answer.
+    pub error_code: Option<Box<str>>,
+    /// How long to wait for an outcome when none is recorded.
+    pub wait: Duration,
+    /// When the answer must be on its way; waiting ends before.
+    pub deadline: Option<Instant>,
+    /// Whether to list what was looked at.
+    pub explain: Explain,
+}
+
+/// Whether to list what was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explain {
+    /// Only the decision.
+    No,
+    /// Every candidate and its fate.
+    Candidates,
+}
+
+/// A decision, and the outcome that it is for.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The outcome that was answered for.
+    pub outcome: Outcome,
+    /// Where the buyer goes.
+    pub decision: Decision,
+    /// What was looked at, when that was asked.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What is left of a call's time for sending the answer, once waiting ends.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
+
+impl App {
+    /// Decides where the buyer goes. Writes nothing.
+    pub async fn resolve_redirect(&self, query: &ResolveQuery) -> Result<Answer, Error> {
+        let Loaded { session, merchant } = match (query.outcome, query.wait) {
+            (None, wait) if !wait.is_zero() => self.load_ended(query).await?,
+            _ => self.load(query.session_id).await?,
+        };
+        let ending = ending_in_question(query, session.ending_at(self.clock.now()));
+        Ok(answer(&session, &merchant, self.mode, &ending, query.explain))
+    }
+
+    /// Loads a session once an outcome is recorded, or when waiting for one is over.
+    async fn load_ended(&self, query: &ResolveQuery) -> Result<Loaded, Error> {
+        let mut until = Instant::now() + query.wait;
+        if let Some(deadline) = query.deadline {
+            until = until.min(deadline.checked_sub(TIME_TO_ANSWER).unwrap_or(deadline));
+        }
+        // Before the first look, so that no change between look and wait is missed.
+        let mut changes = self.store.changes(query.session_id);
+        loop {
+            let loaded = self.load(query.session_id).await?;
+            let now = self.clock.now();
+            if loaded.session.ending_at(now).is_some() {
+                return Ok(loaded);
+            }
+            // Running out of time is an end too, and nobody announces it.
+            let until = until.min(Instant::now() + now.until(loaded.session.expire_time));
+            if tokio::time::timeout_at(until, changes.changed()).await.is_err() {
+                return self.load(query.session_id).await;
+            }
+        }
+    }
+}
+
+/// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.
+fn ending_in_question(query: &ResolveQuery, recorded: Option<Ending>) -> Ending {
+    let outcome = query.outcome.or(recorded.as_ref().map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
+    // What was recorded with another outcome says nothing about this one.
+    let recorded = recorded.filter(|recorded| recorded.outcome == outcome);
+    Ending {
+        outcome,
+        payment_id: query.payment_id.clone().or_else(|| recorded.clone()?.payment_id),
+        status: query.status.clone().or_else(|| recorded.clone()?.status),
+        error_code: query.error_code.clone().or_else(|| recorded?.error_code),
+    }
+}
+
+/// Puts the question of one session and ending to the core.
+pub(super) fn answer(session: &Session, merchant: &Merchant, mode: Mode, ending: &Ending, explain: Explain) -> Answer {
+    with_question(session, merchant, mode, ending, |question| {
+        let decision = decide(question);
+        let candidates = match explain {
+            Explain::No => Vec::new(),
+            Explain::Candidates => question.explain(&decision),
+        };
+        Answer { outcome: ending.outcome, decision, candidates }
+    })
+}
+
+/// Makes the question of one session and ending.
+pub(super) fn with_question<T>(
+    session: &Session,
+    merchant: &Merchant,
+    mode: Mode,
+    ending: &Ending,
+    ask: impl FnOnce(&Question<'_, Root<'_>>) -> T,
+) -> T {
+    let payment_id = ending.payment_id.as_deref();
+    let status = ending.status.as_deref().or(ending.outcome.default_status());
+    let late =
+        Late { organization_name: Some(&merchant.name), payment_id, status, error_code: ending.error_code.as_deref() };
+    let order_id;
+    let params = match session.id.kind() {
+        kind @ (Kind::Checkout | Kind::Payment) => ReturnParams::None(kind),
+        Kind::Order => {
+            order_id = session.id.to_string();
+            let external_reference = session.external_reference.as_deref();
+            ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
+        }
+    };
+    ask(&Question {
+        kind: session.id.kind(),
+        outcome: ending.outcome,
+        settings: &merchant.return_urls,
+        request: &session.return_urls,
+        precedence: merchant.precedence,
+        values: &Root::at_resolve(session.id, &session.merchant_id, &session.body, late),
+        params,
+        policy: merchant.policy(mode),
+        auto_return: session.auto_return,
+        delay: merchant.auto_return_delay,
+    })
+}

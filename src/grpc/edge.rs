@@ -1,0 +1,16 @@
+//! The layers around the router, in their one order.
+
+use super::{
+    Limits, Router,
+    layers::{deadline::LimitTime, foreign::Foreign, panic::CatchPanic, shed::Shed},
+};
+
+/// What a connection calls: from the outside in, errors are explained, panics caught, calls counted and refused, and
+/// bounded in time. Panics are caught outside the others, so that a fault in a layer ends one call as well.
+pub type Edge<R, M> = Foreign<CatchPanic<Shed<LimitTime<Router<R, M>>>>>;
+
+/// Puts the layers around `router`. Clones of the edge count their calls together.
+pub fn edge<R, M>(router: Router<R, M>, limits: &Limits) -> Edge<R, M> {
+    let timed = LimitTime::new(router, limits);
+    Foreign(CatchPanic(Shed::new(timed, limits.max_calls)))
+}

@@ -1,0 +1,104 @@
+//! Finds the service of a call by the path's prefix and hands the call over. A path of no service is `UNIMPLEMENTED`.
+//!
+//! The generated services are called as they are: no routing table, and no allocation beside the future that they
+//! allocate themselves.
+
+use super::{Health, layers::Response, limits::MAX_REQUEST_BYTES, status};
+use crate::proto::{
+    self,
+    v1::{
+        ErrorReason,
+        merchant_service_server::{MerchantService, MerchantServiceServer},
+        redirect_service_server::{RedirectService, RedirectServiceServer},
+    },
+};
+use http::Request;
+use hyper::body::Incoming;
+use std::{
+    convert::Infallible,
+    future::ready,
+    task::{Context, Poll},
+};
+use tonic::{Code, codegen::BoxFuture};
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+use tower::{Service, util::BoxCloneSyncService};
+
+/// The services of this server.
+pub struct Router<R, M> {
+    redirect: RedirectServiceServer<R>,
+    merchant: MerchantServiceServer<M>,
+    health: HealthServer<HealthService>,
+    reflection: Reflection,
+    reflection_alpha: Reflection,
+}
+
+/// The type of a reflection service has no name.
+type Reflection = BoxCloneSyncService<Request<Incoming>, Response, Infallible>;
+
+impl<R: RedirectService, M: MerchantService> Router<R, M> {
+    /// Routes to these services, to health, and to reflection on all of them.
+    pub fn new(redirect: R, merchant: M, health: &Health) -> Self {
+        let descriptors = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+                // Without these, tools cannot show the details of an error.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let readable = "the descriptors were compiled in and are read by a test";
+        Self {
+            redirect: RedirectServiceServer::new(redirect).max_decoding_message_size(MAX_REQUEST_BYTES),
+            merchant: MerchantServiceServer::new(merchant).max_decoding_message_size(MAX_REQUEST_BYTES),
+            health: health.server().max_decoding_message_size(MAX_REQUEST_BYTES),
+            reflection: BoxCloneSyncService::new(
+                descriptors().build_v1().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
+            ),
+            reflection_alpha: BoxCloneSyncService::new(
+                descriptors().build_v1alpha().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
+            ),
+        }
+    }
+}
+
+impl<R: RedirectService, M: MerchantService> Service<Request<Incoming>> for Router<R, M> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<Response, Infallible>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        match service_of(request.uri().path()) {
+            "waypost.v1.RedirectService" => self.redirect.call(request),
+            "waypost.v1.MerchantService" => self.merchant.call(request),
+            "grpc.health.v1.Health" => self.health.call(request),
+            "grpc.reflection.v1.ServerReflection" => self.reflection.call(request),
+            "grpc.reflection.v1alpha.ServerReflection" => self.reflection_alpha.call(request),
+            _ => Box::pin(ready(Ok(no_such_service()))),
+        }
+    }
+}
+
+// Derived, this would ask that the services themselves can be cloned.
+impl<R, M> Clone for Router<R, M> {
+    fn clone(&self) -> Self {
+        Self {
+            redirect: self.redirect.clone(),
+            merchant: self.merchant.clone(),
+            health: self.health.clone(),
+            reflection: self.reflection.clone(),
+            reflection_alpha: self.reflection_alpha.clone(),
+        }
+    }
+}
+
+/// `/package.Service/Method` -> `package.Service`; empty when the path has another form.
+fn service_of(path: &str) -> &str {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service)
+}
+
+fn no_such_service() -> Response {
+    status::error(Code::Unimplemented, ErrorReason::MethodNotFound, "this server has no such service").into_http()
+}

@@ -1,0 +1,111 @@
+//! Makes the [`Status`] of a failed call: a code, a text, and the details that the contract promises with it.
+
+use crate::{
+    app::Error,
+    model::{Rule, Violation, Violations},
+    proto::v1::ErrorReason,
+    store::StoreError,
+};
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The `domain` of every `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "waypost.v1";
+
+/// An error that comes again when the call is repeated unchanged.
+pub fn error(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
+    Status::with_error_details(code, message, details(reason))
+}
+
+/// An error that may be gone when the call is repeated after `delay`.
+pub fn retryable(code: Code, reason: ErrorReason, message: impl Into<String>, delay: Duration) -> Status {
+    let mut details = details(reason);
+    details.set_retry_info(Some(delay));
+    Status::with_error_details(code, message, details)
+}
+
+/// The details that every error has.
+pub fn details(reason: ErrorReason) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason_name(reason), DOMAIN, [])
+}
+
+/// The name that clients see: that of the enum's value without the prefix which protobuf's style asks for.
+pub fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Makes the status of a use case that failed: the one place where errors become what clients see. What only the log
+/// may know is logged here, once.
+pub fn to_status(failed: Error) -> Status {
+    match failed {
+        Error::Invalid(violations) => invalid(&violations),
+        Error::KeyReused => error(
+            Code::AlreadyExists,
+            ErrorReason::IdempotencyKeyReused,
+            "idempotency_key was used before with other content: send the same content, or use a new key",
+        ),
+        Error::SessionNotFound => error(Code::NotFound, ErrorReason::SessionNotFound, "no session has this session_id"),
+        Error::EtagMismatch => error(
+            Code::Aborted,
+            ErrorReason::EtagMismatch,
+            "the merchant changed since this etag was read: read it again and apply the change to that",
+        ),
+        Error::Store(StoreError::Unavailable(cause)) => {
+            tracing::error!(cause, "the store is unavailable");
+            let text = "the store did not answer: try again";
+            retryable(Code::Unavailable, ErrorReason::StoreUnavailable, text, RETRY_AFTER_UNAVAILABLE)
+        }
+        Error::Store(StoreError::Corrupt(cause)) => {
+            tracing::error!(cause, "the store holds something unreadable");
+            error(Code::Internal, ErrorReason::Internal, "a fault of Waypost: its log has the cause")
+        }
+    }
+}
+
+/// All violations at once. The reason is the specific one when every violation breaks that rule.
+fn invalid(violations: &Violations) -> Status {
+    let reason_of = |rule| match rule {
+        Rule::Field => ErrorReason::InvalidField,
+        Rule::AutoReturnNeedsSuccessUrl => ErrorReason::AutoReturnNeedsSuccessUrl,
+    };
+    let violations = violations.as_slice();
+    let mut reasons = violations.iter().map(|violation| reason_of(violation.rule));
+    let first = reasons.next().unwrap_or(ErrorReason::InvalidField);
+    let reason = if reasons.all(|reason| reason == first) { first } else { ErrorReason::InvalidField };
+    let mut details = details(reason);
+    let mut room = DETAILS_BYTES;
+    for (at, violation) in violations.iter().enumerate() {
+        let field: String = violation.field.chars().take(FIELD_CHARS).collect();
+        room = room.saturating_sub(field.len() + violation.description.len());
+        if room == 0 {
+            let left = violations.len() - at;
+            details.add_bad_request_violation("", format!("and {left} more: correct those above first"));
+            break;
+        }
+        details.add_bad_request_violation(field, &violation.description);
+    }
+    let message = match violations {
+        [one] => format!("{} {}", one.field.chars().take(FIELD_CHARS).collect::<String>(), one.description),
+        several => {
+            let field = |violation: &Violation| violation.field.chars().take(FIELD_CHARS).collect::<String>();
+            let fields: Vec<String> = several.iter().take(NAMED_FIELDS).map(field).collect();
+            let more = if several.len() > NAMED_FIELDS { ", ..." } else { "" };
+            format!("{} fields are invalid: {}{more}", several.len(), fields.join(", "))
+        }
+    };
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Bytes of violations in one answer. Details travel in a header, and common clients take 8 KiB of headers at most.
+const DETAILS_BYTES: usize = 4_096;
+
+/// Characters of a violation's field; the keys of `metadata` may be longer.
+const FIELD_CHARS: usize = 200;
+
+/// Fields named in the message of an error with many violations; the details have all of them.
+const NAMED_FIELDS: usize = 10;
+
+/// A database that is failing over is back within seconds.
+const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(1);

@@ -1,0 +1,94 @@
+//! Every maximum of a connection and of the server, in one place, each with its reason.
+//!
+//! [`Limits`] holds what an operator may have cause to change; the constants are what HTTP/2 is told.
+
+use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
+
+/// What the server takes before it says no, and how long it waits before it gives up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Worker threads. Default: one per core; more only adds switches between them, as no call blocks its thread.
+    pub workers: NonZeroUsize,
+
+    /// Open connections of all listeners together. At the limit nothing is accepted: peers wait in the kernel's
+    /// queue until a connection closes. Default 10,000: internal callers keep a few each; it has to stay below the
+    /// process's limit of descriptors.
+    pub max_connections: NonZeroUsize,
+
+    /// Open connections of one IP address. What exceeds it is closed at once, so that one client that leaks
+    /// connections does not use up [`Limits::max_connections`] for the others. Default 1,000: well above a proxy's
+    /// pool, a tenth of the whole.
+    pub max_connections_per_peer: NonZeroUsize,
+
+    /// Time for a new connection to send the 24 bytes of the HTTP/2 preface. Default 10 s: two lost packets on a bad
+    /// line. Without it a silent peer would hold its place for ever.
+    pub preface_timeout: Duration,
+
+    /// Age at which a connection is told to go (GOAWAY) and ends with its last call, 10 % more or less so that
+    /// connections that came together do not go together. Default 30 minutes: clients behind a plain TCP balancer
+    /// come back to servers that were added since.
+    pub max_connection_age: Duration,
+
+    /// How long everything is still served after a drain was announced. Default 0; in production longer than the
+    /// balancers' interval between health checks.
+    pub lame_duck: Duration,
+
+    /// How long calls in flight have to finish once connections are told to go. Default 30 s, the time that
+    /// Kubernetes leaves a pod by default: set that one higher by [`Limits::lame_duck`] and some seconds more.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            max_connections: const { NonZeroUsize::new(10_000).unwrap() },
+            max_connections_per_peer: const { NonZeroUsize::new(1_000).unwrap() },
+            preface_timeout: Duration::from_secs(10),
+            max_connection_age: Duration::from_secs(30 * 60),
+            lame_duck: Duration::ZERO,
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Calls in progress on one connection. Enough to fill several cores from one client; hyper's default of 200 and
+/// grpc-go's of 100 are of the same order.
+pub(super) const MAX_CONCURRENT_STREAMS: u32 = 256;
+
+/// Streams that this side reset because of the peer's errors before the connection is closed: CVE-2024-2758 and its
+/// kind. One full set of concurrent streams may go wrong at once.
+pub(super) const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 256;
+
+/// Streams that the peer opened and reset before they were looked at (rapid reset, CVE-2023-44487). A client that
+/// gives up many calls at once has had them looked at before, so the bound is small.
+pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 32;
+
+/// Bytes of one call that may be under way to us. A request is far smaller; larger windows measured no gain.
+pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Bytes of all calls of a connection that may be under way to us, and thus the most it can make us hold unread.
+pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of an answer that wait in memory for a peer that does not read. Answers are below 64 KiB except for
+/// reflection and previews, which continue when the peer reads on.
+pub(super) const MAX_SEND_BUFFER: usize = 64 * 1024;
+
+/// Bytes of the decoded headers of a call. Callers send a token and a few trace headers.
+pub(super) const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+/// Silence after which the peer is asked whether it is there. Below the idle limits of common balancers and of NAT.
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Time that the peer has to say that it is there.
+pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// First pause after accept failed, doubled each time up to [`MAX_ACCEPT_PAUSE`]. Short, as descriptors come back
+/// whenever a connection closes.
+pub(super) const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Longest pause after accept failed: what a peer may wait once descriptors are back.
+pub(super) const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for the workers to end after connections were cut. They only drop what they have, unless a call blocks.
+pub(super) const STOP: Duration = Duration::from_secs(1);

@@ -1,0 +1,134 @@
+//! Owns every connection from accept to close: listeners, workers, limits, drain.
+//!
+//! One accept loop per listener runs on the caller's runtime and deals connections in turn to one worker thread per
+//! core, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
+//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]; [`Http2`] is the one for gRPC.
+//!
+//! It never looks into a call, and it knows neither gRPC nor Waypost.
+//!
+//! ```no_run
+//! # async fn example<S>(service: S, health: impl waypost::server::Announce) -> std::io::Result<()>
+//! # where S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<tonic::body::Body>,
+//! #     Error = std::convert::Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static {
+//! use waypost::server::{Http2, Limits, Server};
+//!
+//! let mut server = Server::new(Limits::default());
+//! server.listen(std::net::TcpListener::bind("127.0.0.1:0")?, Http2::new(service));
+//! let drained = server.run(async { tokio::signal::ctrl_c().await.unwrap_or(()) }, &health).await?;
+//! println!("{} connections were cut", drained.cut);
+//! # Ok(()) }
+//! ```
+mod accept;
+mod admission;
+mod connection;
+mod drain;
+mod guard;
+mod http2;
+mod limits;
+mod worker;
+
+pub use connection::{End, Life, Protocol};
+pub use drain::Drain;
+pub use http2::Http2;
+pub use limits::Limits;
+
+use accept::Listener;
+use admission::Admission;
+use drain::{Phase, Phases};
+use futures_util::future::join_all;
+use std::{future::Future, io, net::TcpListener, sync::Arc, time::Instant};
+use tokio::time::timeout;
+use worker::Workers;
+
+/// Listeners that are bound, and what they serve. Nothing is accepted before [`Server::run`].
+pub struct Server {
+    limits: Arc<Limits>,
+    listeners: Vec<Listener>,
+    phases: Phases,
+}
+
+/// Is told of the steps of a drain that others than the server take part in, in this order.
+pub trait Announce {
+    /// Tells whoever asks that no new call should come here. Calls that come nevertheless are still served.
+    fn not_serving(&self) -> impl Future<Output = ()>;
+
+    /// Ends streams that would last as long as their connection. Every connection has had its GOAWAY by then.
+    fn end_streams(&self) -> impl Future<Output = ()>;
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still open at the grace limit, and were closed with whatever was in flight on them.
+    pub cut: usize,
+}
+
+impl Server {
+    /// A server without listeners.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), listeners: Vec::new(), phases: Phases::new() }
+    }
+
+    /// Adds a listener. The caller binds it, and so knows its port and decides what a failure to bind means.
+    pub fn listen(&mut self, listener: TcpListener, protocol: impl Protocol) -> &mut Self {
+        self.listeners.push(Listener::new(listener, Arc::new(protocol)));
+        self
+    }
+
+    /// The drain as others may wait for it, for example streams of ours that end with it.
+    pub fn drain(&self) -> Drain {
+        self.phases.subscribe()
+    }
+
+    /// Serves until `shutdown` is ready, then drains:
+    ///
+    /// 1. `announce` says that nothing new should come; for the time of [`Limits::lame_duck`] everything is served as
+    ///    before, while load balancers take notice.
+    /// 2. Nothing is accepted any more. Every connection gets a GOAWAY and finishes its calls; those that have not
+    ///    even sent their preface are closed.
+    /// 3. `announce` ends the streams that would never end by themselves.
+    /// 4. What is open after [`Limits::grace`] is cut.
+    ///
+    /// When this returns no call is in progress, so that the caller may flush and close what calls write to.
+    /// Dropping the future instead cuts every connection.
+    ///
+    /// # Errors
+    ///
+    /// When a listener cannot be registered with the runtime or a thread cannot be started.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, announce: &impl Announce) -> io::Result<Drained> {
+        let Self { limits, listeners, phases } = self;
+        let admission = Admission::new(&limits);
+        let workers = Workers::start(&limits, &phases)?;
+        let accept_loops = listeners
+            .into_iter()
+            .map(|listener| listener.accept_loop(admission.clone(), workers.dealer()))
+            .collect::<io::Result<Vec<_>>>()?;
+
+        let accepting = async {
+            tokio::select! {
+                () = async { shutdown.await; announce.not_serving().await; tokio::time::sleep(limits.lame_duck).await } => {}
+                _ = join_all(accept_loops) => unreachable!("accept loops never end"),
+            }
+        };
+        accepting.await;
+
+        let began = Instant::now();
+        tracing::info!(connections = admission.open(), "draining");
+        let mut ended = workers.accept_no_more();
+        phases.enter(Phase::Draining);
+        announce.end_streams().await;
+        phases.enter(Phase::Ending);
+        if timeout(limits.grace, ended.all()).await.is_ok() {
+            tracing::info!(after_ms = began.elapsed().as_millis(), "drained, nothing was cut");
+            return Ok(Drained { cut: 0 });
+        }
+
+        let cut = admission.open();
+        phases.enter(Phase::Stopped);
+        tracing::warn!(connections = cut, grace_ms = limits.grace.as_millis(), "connections cut at the grace limit");
+        if timeout(limits::STOP, ended.all()).await.is_err() {
+            tracing::error!("a worker is blocked inside a call and was left behind");
+        }
+        Ok(Drained { cut })
+    }
+}

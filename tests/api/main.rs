@@ -1,0 +1,9 @@
+//! The contract as clients see it: a real server, real calls, requests and answers as JSON.
+
+mod bad_input;
+mod flows;
+mod idempotency;
+mod merchant;
+mod preview;
+mod served;
+mod waiting;
