@@ -9,6 +9,7 @@ mod create;
 mod get;
 mod healthcheck;
 mod merchant;
+mod migrate;
 mod preview;
 mod record;
 mod resolve;
@@ -81,6 +82,9 @@ Examples:
     /// Checks, backs up and moves what a store holds.
     #[command(subcommand)]
     Store(store::Store),
+    /// Makes a database ready for this version. Safe to repeat, and while servers run.
+    #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
+    Migrate(migrate::Migrate),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
     #[command(after_help = "\
 Example, in a Dockerfile:
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Record(record) => record.run(),
         Command::Merchant(merchant) => merchant.run(),
         Command::Store(store) => store.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
     };
     match answer.and_then(|text| print(&text)) {

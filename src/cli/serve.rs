@@ -6,7 +6,7 @@ use crate::{
     model::limits,
     redirect::Mode,
     server::{Http2, Limits, Server},
-    store::{StoreUrl, backup},
+    store::{Store, StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
 use clap::{Args, builder::BoolishValueParser};
@@ -28,10 +28,14 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "ADDR:PORT")]
     grpc_addr: SocketAddr,
 
-    /// Where sessions live: `redb:PATH`, a file of this server's own, or `memory:`, which forgets everything when the
-    /// server stops.
+    /// Where sessions live: `redb:PATH`, a file of this server's own; `postgres://...`, a database that many servers
+    /// share; or `memory:`, which forgets everything when the server stops.
     #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
     store: StoreUrl,
+
+    /// Makes the database of `postgres://...` ready for this version first, as `waypost migrate` does.
+    #[arg(long, env = "WAYPOST_MIGRATE", value_parser = BoolishValueParser::new())]
+    migrate: bool,
 
     /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too.
     #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
@@ -99,6 +103,10 @@ impl Serve {
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        if self.migrate {
+            let migrated = self.store.migrate().await;
+            migrated.map_err(|error| format!("cannot migrate --store {}: {error}", self.store))?;
+        }
         let store = self.store.open().await.map_err(|error| format!("cannot open --store {}: {error}", self.store))?;
         if let StoreUrl::Redb(path) = &self.store
             && let Err(error) = backup::serve(path, Arc::clone(&store))
@@ -117,6 +125,7 @@ impl Serve {
         let drained = tokio::select! {
             drained = server.run(stop, &health) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
+            () = follow(&*store, &health) => unreachable!("following never ends"),
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -146,6 +155,31 @@ impl Serve {
         out.flush()
     }
 }
+
+/// Says in the health whether the store answers. While the server drains it is not polled any more.
+async fn follow(store: &dyn Store, health: &Health) {
+    let mut answers = true;
+    let mut ticks = tokio::time::interval(PING_EVERY);
+    loop {
+        ticks.tick().await;
+        let pinged = store.ping().await;
+        match (&pinged, answers) {
+            (Ok(()), false) => {
+                tracing::info!("the store answers again");
+                health.serving().await;
+            }
+            (Err(error), true) => {
+                tracing::error!(%error, "the store does not answer; health says NOT_SERVING until it does");
+                health.not_serving().await;
+            }
+            (Ok(()), true) | (Err(_), false) => {}
+        }
+        answers = pinged.is_ok();
+    }
+}
+
+/// How often the store is asked whether it answers: balancers ask the health about as often.
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// A payment that shows what the placeholders do.
 const EXAMPLE: &str = r#"{"merchant_id":"demo","customer_email":"ana@example.com","items":[{"type":"PAYMENT_INTENT","price":"50","currency":"USD"}],"metadata":{"order":"A 17"},"redirect_url":"https://shop.example.com/paid?id={{id}}&order={{metadata.order}}"}"#;

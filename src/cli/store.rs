@@ -31,7 +31,7 @@ pub enum Store {
 /// Which store.
 #[derive(Debug, Args)]
 pub struct At {
-    /// The store: `redb:PATH`.
+    /// The store: `redb:PATH` or `postgres://...`.
     #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
     store: StoreUrl,
 }
@@ -84,7 +84,7 @@ impl AtFile {
             StoreUrl::Redb(path) => {
                 backup::connect(path).map_err(|error| self.at.failed(format!("cannot ask the server: {error}")))?
             }
-            StoreUrl::Memory => None,
+            StoreUrl::Memory | StoreUrl::Postgres(_) => None,
         };
         let totals = match served {
             Some(stream) => {

@@ -7,12 +7,14 @@ mod changes;
 mod memory;
 pub mod record;
 pub mod redb;
+pub mod postgres;
 pub mod export;
 pub mod backup;
 mod url;
 
 pub use changes::{ChangeFeed, Changes};
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 pub use redb::RedbStore;
 pub use url::{InvalidStoreUrl, StoreUrl};
 

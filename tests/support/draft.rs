@@ -66,6 +66,11 @@ impl Draft {
 
     /// The session, with an id of its own.
     pub fn build(&self) -> Session {
+        self.build_as(next_id(self.kind))
+    }
+
+    /// The session with that id.
+    pub fn build_as(&self, id: SessionId) -> Session {
         let url = "https://shop.example/back?ref={{metadata.ref}}&c={CHECKOUT_SESSION_ID}&e={ERROR_CODE}";
         let mut body = match self.kind {
             Kind::Checkout => json!({
@@ -87,8 +92,7 @@ impl Draft {
         };
         body["metadata"] = self.metadata.clone();
         let Value::Object(body) = body else { unreachable!("an object was written") };
-        let session =
-            Session::open(next_id(self.kind), self.merchant.clone(), &body, CREATED, self.expires).expect("a session");
+        let session = Session::open(id, self.merchant.clone(), &body, CREATED, self.expires).expect("a session");
         let notice =
             Notice { code: NoticeCode::NoUrl, field: "redirect_urls.cancel".into(), description: "no URL".into() };
         Session { idempotency: self.key.clone(), notices: [notice].into(), ..session }

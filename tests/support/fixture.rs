@@ -91,6 +91,14 @@ impl InFile {
         fixture
     }
 
+    /// One in memory that pretends to be a file system, where there is one: histories need no disk to be compared.
+    pub async fn fresh_without_sync() -> Self {
+        let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return Self::fresh().await };
+        let mut fixture = Self { store: None, directory };
+        fixture.open();
+        fixture
+    }
+
     /// Where the file is.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("waypost.redb")

@@ -28,6 +28,7 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 use writer::{Answer, Write};
 
 /// Writes that may wait for the writer; the next callers wait before they queue up. Some transactions' worth.
@@ -95,6 +96,9 @@ impl RedbStore {
             StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
             StoreError::Corrupt(text) => StoreError::Corrupt(format!("{}: {text}", path.display())),
         };
+        if !path.exists() {
+            make_file(path).map_err(named)?;
+        }
         let file = open_file(path).map_err(named)?;
         let backend = FileBackend::new(file).map_err(|error| named(refusal(&error)))?;
         Self::open_backend(backend, options).map_err(named)
@@ -289,22 +293,45 @@ impl Drop for RedbStore {
     }
 }
 
-/// Opens the file for reading and writing, and makes it when there is none.
+/// Opens the file for reading and writing.
 fn open_file(path: &Path) -> Result<File, StoreError> {
-    let refused = |error: std::io::Error| StoreError::Unavailable(format!("cannot be opened: {error}"));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    match options.open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        opened => return opened.map_err(refused),
-    }
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600); // It holds what customers sent.
-    let file = options.create(true).truncate(false).open(path).map_err(refused)?;
-    // The name of a new file is durable only when its directory is. redb syncs the file alone.
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| cannot_open(&error))
+}
+
+/// Makes an empty store where there is no file.
+///
+/// It is made under another name and then linked to its own, in one step that never replaces anything: a process that
+/// is killed meanwhile leaves no half-made file in the way of the next start, and of two that start together one finds
+/// the other's file. A link is durable when its directory is; redb syncs the file alone.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", Uuid::now_v7().as_simple()));
+    let unfinished = path.with_file_name(name);
+    let made = make_file_as(&unfinished).and_then(|()| match std::fs::hard_link(&unfinished, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.map_err(|error| cannot_open(&error)),
+    });
+    // Whether or not it was made, this name has served.
+    drop(std::fs::remove_file(&unfinished));
+    made?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(refused)?;
-    Ok(file)
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| cannot_open(&error))
+}
+
+fn make_file_as(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600); // It will hold what customers sent.
+    let file = options.open(path).map_err(|error| cannot_open(&error))?;
+    let backend = FileBackend::new(file).map_err(|error| refusal(&error))?;
+    let database = Builder::new().create_with_backend(backend).map_err(|error| refusal(&error))?;
+    make_tables(&database).map_err(unreadable)?;
+    database.close().map_err(|error| refusal(&error))
+}
+
+fn cannot_open(error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot be opened: {error}"))
 }
 
 /// Makes the tables of a new file, and refuses one that something else made.
@@ -350,12 +377,18 @@ fn refusal(error: &DatabaseError) -> StoreError {
             "is of redb's file format {version}, which this version of waypost does not read: start the version of \
              waypost that wrote it, export everything, and import that into a new file"
         )),
-        DatabaseError::Storage(redb::StorageError::Corrupted(why)) => StoreError::Corrupt(format!(
-            "is damaged, or not a store of waypost ({why}): check the path; if it is right, put the file aside and \
-             import the last export into a new one"
-        )),
+        DatabaseError::Storage(redb::StorageError::Corrupted(why)) => damaged(why),
+        // What redb says of a file without its magic number.
+        DatabaseError::Storage(redb::StorageError::Io(why)) if why.kind() == ErrorKind::InvalidData => damaged(why),
         error => StoreError::Unavailable(format!("cannot be opened: {error}")),
     }
+}
+
+fn damaged(why: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!(
+        "is damaged, or not a store of waypost ({why}): check the path; if it is right, put the file aside and import \
+         the last export into a new one"
+    ))
 }
 
 fn unreadable(error: impl Into<redb::Error>) -> StoreError {
