@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_unusable_url_is_refused_without_repeating_its_password() {
         for query in ["sslmode=maybe", "pool_size=0", "pool_size=1001", "sslrootcert=/no/such/file", "colour=blue"] {
-            let error = Address::parse(&format!("postgres://me:hunter2@db/pay?{query}")).err().expect(query);
+            let error = Address::parse(&format!("postgres://me:hunter2@db/pay?{query}")).expect_err(query);
             let text = error.to_string();
             assert!(text.contains(query.split('=').next().unwrap()) && !text.contains("hunter2"), "{text}");
         }
