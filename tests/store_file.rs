@@ -256,24 +256,26 @@ async fn records(store: &Arc<dyn Store>) -> Vec<Record> {
     records
 }
 
+async fn fresh(store: &str) -> Box<dyn Fixture> {
+    match store {
+        "memory" => Box::new(InMemory::fresh().await),
+        "file" => Box::new(InFile::fresh().await),
+        other => panic!("no such store: {other}"),
+    }
+}
+
 #[tokio::test]
 async fn an_export_of_either_store_imports_into_either_and_twice_is_harmless() {
-    let stores: [&dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Box<dyn Fixture>>>>; 2] =
-        [&|| Box::pin(async { Box::new(InMemory::fresh().await) as Box<dyn Fixture> }), &|| {
-            Box::pin(async { Box::new(InFile::fresh().await) as Box<dyn Fixture> })
-        }];
-    for from in stores {
-        for to in stores {
-            let (from, to) = (from().await, to().await);
-            fill(&*from.store()).await;
-            let mut file = Vec::new();
-            let totals = export(&*from.store(), &mut file).await.expect("exported");
-            assert_eq!(totals, Totals { merchants: 2, sessions: 12 });
-            for (saved, kept) in [(14, 0), (0, 14)] {
-                let summary = import(&*to.store(), &mut &file[..]).await.expect("imported");
-                assert_eq!(summary, Summary { saved, kept, ..Summary::default() });
-                assert_eq!(records(&to.store()).await, records(&from.store()).await);
-            }
+    for (from, to) in [("memory", "memory"), ("memory", "file"), ("file", "memory"), ("file", "file")] {
+        let (from, to) = (fresh(from).await, fresh(to).await);
+        fill(&*from.store()).await;
+        let mut file = Vec::new();
+        let totals = export(&*from.store(), &mut file).await.expect("exported");
+        assert_eq!(totals, Totals { merchants: 2, sessions: 12 });
+        for (saved, kept) in [(14, 0), (0, 14)] {
+            let summary = import(&*to.store(), &mut &file[..]).await.expect("imported");
+            assert_eq!(summary, Summary { saved, kept, ..Summary::default() });
+            assert_eq!(records(&to.store()).await, records(&from.store()).await);
         }
     }
 }

@@ -72,7 +72,7 @@ fn coin(random: &mut u64) -> bool {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;
-    *random % 2 == 0
+    random.is_multiple_of(2)
 }
 
 impl StorageBackend for Disk {
