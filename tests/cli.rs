@@ -67,13 +67,11 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Self {
-        Self::spawn(
-            waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--store", "memory:", "--workers", "1"]).args(args),
-        )
+        Self::spawn(waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--workers", "1"]).args(args))
     }
 
     fn sandbox() -> Self {
-        Self::start(&["--sandbox", "--store", "memory:"])
+        Self::start(&["--sandbox"])
     }
 
     fn spawn(command: &mut Command) -> Self {
