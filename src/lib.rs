@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod grpc;
 pub mod model;
+pub mod pages;
 pub mod proto;
 pub mod redirect;
 pub mod server;
