@@ -57,7 +57,9 @@ pub async fn serve(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = FILES.iter().find(|asset| asset.name == name) else { return problem::not_found(&pages, &headers) };
+    let Some(asset) = FILES.iter().find(|asset| asset.name == name) else {
+        return problem::not_found(&pages, &headers);
+    };
     let mut response = ([(header::CONTENT_TYPE, asset.content_type)], asset.content).into_response();
     // Another version is what a server of another release asks for: good for now, and not to be kept.
     if query.and_then(|query| Some(query.strip_prefix("v=")? == *VERSION)) == Some(true) {

@@ -47,6 +47,7 @@ struct Checkout<'p> {
 struct Line {
     name: String,
     quantity: i64,
+    /// Of all of them.
     price: String,
 }
 
@@ -132,11 +133,12 @@ fn lines(session: &Session, body: &Value, locale: Locale) -> (Vec<Line>, usize) 
     };
     let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let line = |line: &Value| match session.id.kind() {
-        Kind::Checkout => Line {
-            name: text(&line["name"]),
-            quantity: line["unit_qty"].as_i64().unwrap_or(1),
-            price: money::minor_units(line["price"].as_i64().unwrap_or_default().into(), locale),
-        },
+        Kind::Checkout => {
+            let (price, quantity) =
+                (line["price"].as_i64().unwrap_or_default(), line["unit_qty"].as_i64().unwrap_or(1));
+            let price = money::minor_units(i128::from(price) * i128::from(quantity), locale);
+            Line { name: text(&line["name"]), quantity, price }
+        }
         Kind::Payment | Kind::Order => Line {
             name: text(&line["type"]),
             quantity: 1,

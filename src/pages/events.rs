@@ -32,7 +32,9 @@ pub async fn stream(
 ) -> Response {
     let Some(id) = pages.links.open(Purpose::Return, &token) else { return problem::not_found(&pages, &headers) };
     // The page's script loads the page again after a while.
-    let Ok(place) = Arc::clone(&pages.waiting).try_acquire_owned() else { return problem::unavailable(&pages, &headers) };
+    let Ok(place) = Arc::clone(&pages.waiting).try_acquire_owned() else {
+        return problem::unavailable(&pages, &headers);
+    };
     let seen = query.as_deref().and_then(|query| Seen::from_text(query.strip_prefix("seen=")?));
     let mut watch = pages.app.watch_session_after(id, seen);
     let drained = pages.drain.streams_end();

@@ -75,10 +75,9 @@ impl Locale {
         let locale = |language, numbers, code| Some(Self { language, numbers, code });
         match (&*language, &*region) {
             ("en", _) => Some(ENGLISH),
-            (
-                "es",
-                "419" | "MX" | "US" | "PR" | "GT" | "HN" | "NI" | "PA" | "PE" | "SV" | "DO" | "CU" | "BZ",
-            ) => locale(Language::Spanish, Numbers::CommaPoint, CodePlace::Before),
+            ("es", "419" | "MX" | "US" | "PR" | "GT" | "HN" | "NI" | "PA" | "PE" | "SV" | "DO" | "CU" | "BZ") => {
+                locale(Language::Spanish, Numbers::CommaPoint, CodePlace::Before)
+            }
             ("es", _) => locale(Language::Spanish, Numbers::PointComma, CodePlace::After),
             ("pt", "" | "BR") => locale(Language::Portuguese, Numbers::PointComma, CodePlace::Before),
             ("pt", _) => locale(Language::Portuguese, Numbers::SpaceComma, CodePlace::After),
@@ -88,8 +87,7 @@ impl Locale {
     }
 }
 
-const ENGLISH: Locale =
-    Locale { language: Language::English, numbers: Numbers::CommaPoint, code: CodePlace::Before };
+const ENGLISH: Locale = Locale { language: Language::English, numbers: Numbers::CommaPoint, code: CodePlace::Before };
 
 /// `q=0.8` in thousandths; `None` when it is something else.
 fn weight_of(parameter: &str) -> Option<u16> {

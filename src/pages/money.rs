@@ -90,15 +90,15 @@ mod tests {
     use crate::pages::language::Language;
     use serde_json::json;
 
-    const US: Locale =
-        Locale { language: Language::English, numbers: Numbers::CommaPoint, code: CodePlace::Before };
+    const US: Locale = Locale { language: Language::English, numbers: Numbers::CommaPoint, code: CodePlace::Before };
     const BRAZIL: Locale =
         Locale { language: Language::Portuguese, numbers: Numbers::PointComma, code: CodePlace::Before };
     const FRANCE: Locale = Locale { language: Language::French, numbers: Numbers::SpaceComma, code: CodePlace::After };
 
     #[test]
     fn totals_are_exact_and_written_as_the_buyer_does() {
-        let cart = json!({"shopping_cart": {"line_items": [{"price": 123_456, "unit_qty": 2}, {"price": 5, "unit_qty": 1}]}});
+        let cart =
+            json!({"shopping_cart": {"line_items": [{"price": 123_456, "unit_qty": 2}, {"price": 5, "unit_qty": 1}]}});
         let order = json!({"total_amount": "1000.5"});
         let whole_order = json!({"total_amount": "1234567"});
         let payment = json!({"items": [{"price": "50", "currency": "USD"}, {"price": "0.10", "currency": "USD"}]});

@@ -105,8 +105,7 @@ fn page(
     let ending = session.ending_at(seen.now);
     let standing = ending.as_ref().map_or(Standing::Open, |ending| Standing::Ended(ending.outcome));
     let base = pages.links.base();
-    let events =
-        standing.is_awaited().then(|| format!("{base}/r/{token}/events?seen={}", seen.state().to_text()));
+    let events = standing.is_awaited().then(|| format!("{base}/r/{token}/events?seen={}", seen.state().to_text()));
     let redirect = answer.decision.redirect.as_ref();
     let view = ReturnPage {
         words,

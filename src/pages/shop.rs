@@ -2,13 +2,7 @@
 //!
 //! It shows what a shop is given. Like the sandbox's checkout it is in English and does not exist elsewhere.
 
-use super::{
-    Pages,
-    assets::Assets,
-    language::Language,
-    problem,
-    words::Words,
-};
+use super::{Pages, assets::Assets, language::Language, problem, words::Words};
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},

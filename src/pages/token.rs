@@ -153,7 +153,9 @@ mod tests {
     }
 
     fn ids() -> impl Iterator<Item = SessionId> {
-        Kind::ALL.into_iter().map(|kind| SessionId::new(kind, Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)))
+        Kind::ALL
+            .into_iter()
+            .map(|kind| SessionId::new(kind, Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)))
     }
 
     #[test]

@@ -198,10 +198,7 @@ const PORTUGUESE: Words = Words {
         text: "O seu pagamento ainda não chegou. Pagar numa loja ou por transferência pode levar alguns dias. Pode fechar \
                esta página e abrir o mesmo link mais tarde.",
     },
-    expired: Saying {
-        heading: "O tempo acabou",
-        text: "O prazo para pagar terminou antes de chegar um pagamento.",
-    },
+    expired: Saying { heading: "O tempo acabou", text: "O prazo para pagar terminou antes de chegar um pagamento." },
     not_found: Saying {
         heading: "Página não encontrada",
         text: "Este link não abre nada. Verifique se está completo ou pergunte à loja.",

@@ -47,10 +47,9 @@ impl Opening {
         if self.timeout.as_mut().poll(cx).is_ready() {
             return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer did not begin in time"));
         }
-        self.drain
-            .as_mut()
-            .poll(cx)
-            .map(|()| io::Error::new(io::ErrorKind::ConnectionAborted, "the peer had not begun before the server's drain"))
+        self.drain.as_mut().poll(cx).map(|()| {
+            io::Error::new(io::ErrorKind::ConnectionAborted, "the peer had not begun before the server's drain")
+        })
     }
 }
 
