@@ -4,7 +4,7 @@
 
 use super::{Pages, problem};
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -53,11 +53,12 @@ impl<'a> Assets<'a> {
 /// `GET /assets/{name}`
 pub async fn serve(
     State(pages): State<Pages>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let Some(asset) = FILES.iter().find(|asset| asset.name == name) else {
+    let asset = name.ok().and_then(|Path(name)| FILES.iter().find(|asset| asset.name == name));
+    let Some(asset) = asset else {
         return problem::not_found(&pages, &headers);
     };
     let mut response = ([(header::CONTENT_TYPE, asset.content_type)], asset.content).into_response();

@@ -4,12 +4,14 @@
 //! anybody else, so a form needs no other proof of where it comes from. In English only: its readers are developers.
 
 use super::{
-    Pages, Purpose,
+    Pages,
     assets::Assets,
     edge::{Allow, content_security_policy},
     language::{Language, Locale},
     limits::CART_LINES,
-    money, problem,
+    money,
+    opened::CheckoutLink,
+    problem,
     words::{Standing, Words},
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, State, rejection::FormRejection},
+    extract::{State, rejection::FormRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
@@ -92,8 +94,7 @@ impl Button {
 }
 
 /// `GET /c/{token}`
-pub async fn show(State(pages): State<Pages>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    let Some(id) = pages.links.open(Purpose::Checkout, &token) else { return problem::not_found(&pages, &headers) };
+pub async fn show(State(pages): State<Pages>, CheckoutLink(id): CheckoutLink, headers: HeaderMap) -> Response {
     match pages.app.resolve_with_session(&ResolveQuery::recorded(id, Duration::ZERO)).await {
         Ok(resolved) => page(&pages, &resolved, &headers),
         Err(error) => problem::failed(error, &pages, &headers),
@@ -151,14 +152,13 @@ fn lines(session: &Session, body: &Value, locale: Locale) -> (Vec<Line>, usize) 
 /// `POST /c/{token}`: records what the button says.
 pub async fn act(
     State(pages): State<Pages>,
-    Path(token): Path<String>,
+    CheckoutLink(id): CheckoutLink,
     headers: HeaderMap,
     form: Result<Form<Pressed>, FormRejection>,
 ) -> Response {
-    let Some(id) = pages.links.open(Purpose::Checkout, &token) else { return problem::not_found(&pages, &headers) };
     let Ok(Form(Pressed { button })) = form else { return problem::refused(&pages, &headers) };
     match pages.app.record_outcome(id, button.report(id)).await {
-        Ok(_) => see_other(&format!("{}/c/{token}/done", pages.links.base())),
+        Ok(_) => see_other(&format!("{}/done", pages.links.checkout_path(id).unwrap_or_default())),
         Err(error) => problem::failed(error, &pages, &headers),
     }
 }
@@ -174,8 +174,7 @@ fn see_other(path: &str) -> Response {
 ///
 /// By a page and not by a redirect: Chromium applies `form-action` to every redirect that follows a form, those of the
 /// shop's own site included, and a policy that allows them all would be none. A refresh begins a new navigation.
-pub async fn done(State(pages): State<Pages>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    let Some(id) = pages.links.open(Purpose::Checkout, &token) else { return problem::not_found(&pages, &headers) };
+pub async fn done(State(pages): State<Pages>, CheckoutLink(id): CheckoutLink, headers: HeaderMap) -> Response {
     let page = pages.links.page_path(id);
     let view = Done { words: Words::of(Language::English), assets: Assets::below(pages.links.base()), page: &page };
     match (view.render(), HeaderValue::try_from(format!("0;url={page}"))) {

@@ -3,13 +3,14 @@
 //! The event says nothing about the session: the page loads itself again and is shown what it may see.
 
 use super::{
-    Pages, Purpose,
+    Pages,
     limits::{WAITING_AGE, WAITING_KEEPALIVE},
+    opened::ReturnLink,
     problem,
 };
 use crate::app::State as Seen;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderName},
     response::{
         IntoResponse, Response, Sse,
@@ -26,11 +27,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Streams until the session is in another state than the page has seen.
 pub async fn stream(
     State(pages): State<Pages>,
-    Path(token): Path<String>,
+    ReturnLink(id): ReturnLink,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let Some(id) = pages.links.open(Purpose::Return, &token) else { return problem::not_found(&pages, &headers) };
     // The page's script loads the page again after a while.
     let Ok(place) = Arc::clone(&pages.waiting).try_acquire_owned() else {
         return problem::unavailable(&pages, &headers);

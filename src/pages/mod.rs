@@ -13,6 +13,7 @@ mod language;
 pub mod limits;
 mod links;
 mod money;
+mod opened;
 mod problem;
 mod return_page;
 mod shop;

@@ -1,12 +1,14 @@
 //! `GET /r/{token}`: does what the decision says, a redirect or a page.
 
 use super::{
-    Pages, Purpose,
+    Pages,
     assets::Assets,
     edge::{Allow, content_security_policy},
     language::Locale,
     limits::{OUTCOME_WAIT, RELOAD_SECONDS},
-    money, problem,
+    money,
+    opened::ReturnLink,
+    problem,
     words::{Saying, Standing, Words},
 };
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
 };
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
@@ -61,11 +63,10 @@ impl Countdown {
 /// Shows the page, or sends the browser on.
 pub async fn show(
     State(pages): State<Pages>,
-    Path(token): Path<String>,
+    ReturnLink(id): ReturnLink,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let Some(id) = pages.links.open(Purpose::Return, &token) else { return problem::not_found(&pages, &headers) };
     let resolved = match pages.app.resolve_with_session(&ResolveQuery::recorded(id, OUTCOME_WAIT)).await {
         Ok(resolved) => resolved,
         Err(error) => return problem::failed(error, &pages, &headers),
@@ -77,7 +78,7 @@ pub async fn show(
         Some((true, Delivery::After(delay))) if query.as_deref() != Some(STAY) => Some(Countdown::new(delay)),
         Some(_) | None => None,
     };
-    page(&pages, &token, &resolved, countdown, &headers)
+    page(&pages, &resolved, countdown, &headers)
 }
 
 /// The query of the page on which the buyer stays.
@@ -91,13 +92,7 @@ fn see_other(url: Option<&CheckedUrl>) -> Response {
     }
 }
 
-fn page(
-    pages: &Pages,
-    token: &str,
-    resolved: &Resolved,
-    countdown: Option<Countdown>,
-    headers: &HeaderMap,
-) -> Response {
+fn page(pages: &Pages, resolved: &Resolved, countdown: Option<Countdown>, headers: &HeaderMap) -> Response {
     let Resolved { answer, seen, merchant } = resolved;
     let session = &*seen.session;
     let locale = Locale::of(headers);
@@ -105,7 +100,9 @@ fn page(
     let ending = session.ending_at(seen.now);
     let standing = ending.as_ref().map_or(Standing::Open, |ending| Standing::Ended(ending.outcome));
     let base = pages.links.base();
-    let events = standing.is_awaited().then(|| format!("{base}/r/{token}/events?seen={}", seen.state().to_text()));
+    let events = standing
+        .is_awaited()
+        .then(|| format!("{}/events?seen={}", pages.links.page_path(session.id), seen.state().to_text()));
     let redirect = answer.decision.redirect.as_ref();
     let view = ReturnPage {
         words,
