@@ -60,6 +60,8 @@ fn main() {
         "1",
         "--grpc-addr",
         "127.0.0.1:0",
+        "--page-addr",
+        "off",
     ]));
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
     pin(0, LOAD_CORE);

@@ -35,6 +35,7 @@ pub mod redirect;
 pub mod store;
 pub mod app;
 pub mod grpc;
+pub mod pages;
 pub mod server;
 pub mod cli;
 pub mod telemetry;

@@ -203,9 +203,9 @@ fn matches_form(text: &str, form: &str) -> bool {
 
 /// The binary, without the tests' own environment.
 fn waypost() -> Command {
-    // Servers keep nothing unless a test says where.
+    // Servers keep nothing and show no pages unless a test says where.
     let mut command = Command::new(WAYPOST);
-    command.env_clear().env("WAYPOST_STORE", "memory:");
+    command.env_clear().env("WAYPOST_STORE", "memory:").env("WAYPOST_PAGE_ADDR", "off");
     command
 }
 

@@ -55,7 +55,8 @@ async fn connections_are_dealt_to_all_workers() {
 
 #[tokio::test]
 async fn an_address_that_has_as_many_connections_as_it_may_is_refused_until_one_closes() {
-    let limits = server::Limits { max_connections_per_peer: NonZeroUsize::MIN, ..Default::default() };
+    let places = server::Places { max_connections_per_peer: NonZeroUsize::MIN, ..Default::default() };
+    let limits = server::Limits { places, ..Default::default() };
     let server = Running::start(limits, Default::default());
     let mut first = server.socket().await;
     first.read_u8().await.expect("the first connection is served");
@@ -68,7 +69,8 @@ async fn an_address_that_has_as_many_connections_as_it_may_is_refused_until_one_
 
 #[tokio::test]
 async fn a_full_server_serves_the_next_connection_when_one_closes() {
-    let limits = server::Limits { max_connections: NonZeroUsize::MIN, ..Default::default() };
+    let places = server::Places { max_connections: NonZeroUsize::MIN, ..Default::default() };
+    let limits = server::Limits { places, ..Default::default() };
     let server = Running::start(limits, Default::default());
     let mut first = server.client().await;
     tell(&mut first, "served").await.unwrap();

@@ -1,4 +1,4 @@
-//! The use cases, one file each, shared by every way in: gRPC now, the buyers' pages next.
+//! The use cases, one file each, shared by both ways in: gRPC and the buyers' pages.
 //!
 //! A use case loads, asks the pure core, and saves. It knows neither the wire nor which store it speaks to.
 
@@ -10,12 +10,14 @@ mod preview_redirects;
 mod record_outcome;
 mod remove_over;
 mod resolve_redirect;
+mod watch_session;
 
 pub use create_session::{CreatedSession, Draft};
 pub use merchant_settings::MerchantChange;
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
-pub use resolve_redirect::{Answer, Explain, ResolveQuery};
+pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved};
+pub use watch_session::{Seen, SessionWatch, State};
 
 use crate::{
     model::{Timestamp, Violations},

@@ -1,12 +1,12 @@
 //! `ResolveRedirect`: load, perhaps wait, and ask the core (SPEC 4 to 8).
 
-use super::{App, Error};
+use super::{App, Error, Seen};
 use crate::{
     model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId},
     redirect::{Candidate, Decision, Mode, Question, ReturnParams, decide},
     store::Loaded,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What a caller asks.
@@ -50,18 +50,52 @@ pub struct Answer {
     pub candidates: Vec<Candidate>,
 }
 
+/// A decision, and what it was decided from.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The decision.
+    pub answer: Answer,
+    /// The session, as it was seen.
+    pub seen: Seen,
+    /// Its merchant.
+    pub merchant: Arc<Merchant>,
+}
+
+impl ResolveQuery {
+    /// Asks for the recorded outcome, and waits that long for one.
+    pub const fn recorded(session_id: SessionId, wait: Duration) -> Self {
+        Self {
+            session_id,
+            outcome: None,
+            payment_id: None,
+            status: None,
+            error_code: None,
+            wait,
+            deadline: None,
+            explain: Explain::No,
+        }
+    }
+}
+
 /// What is left of a call's time for sending the answer, once waiting ends.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
 
 impl App {
     /// Decides where the buyer goes. Writes nothing.
     pub async fn resolve_redirect(&self, query: &ResolveQuery) -> Result<Answer, Error> {
+        Ok(self.resolve_with_session(query).await?.answer)
+    }
+
+    /// The same, with what it was decided from.
+    pub async fn resolve_with_session(&self, query: &ResolveQuery) -> Result<Resolved, Error> {
         let Loaded { session, merchant } = match (query.outcome, query.wait) {
             (None, wait) if !wait.is_zero() => self.load_ended(query).await?,
             _ => self.load(query.session_id).await?,
         };
-        let ending = ending_in_question(query, session.ending_at(self.clock.now()));
-        Ok(answer(&session, &merchant, self.mode, &ending, query.explain))
+        let now = self.clock.now();
+        let ending = ending_in_question(query, session.ending_at(now));
+        let answer = answer(&session, &merchant, self.mode, &ending, query.explain);
+        Ok(Resolved { answer, seen: Seen { session, now }, merchant })
     }
 
     /// Loads a session once an outcome is recorded, or when waiting for one is over.

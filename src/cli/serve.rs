@@ -4,8 +4,9 @@ use crate::{
     app::{App, Clock},
     grpc::{self, Health, Merchants, Redirects, Router},
     model::limits,
+    pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
-    server::{Http2, Limits, Server},
+    server::{Http2, Limits, Server, Web},
     store::{Store, StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
@@ -13,9 +14,11 @@ use clap::{Args, builder::BoolishValueParser};
 use std::{
     future::Future,
     io::{self, Write},
-    net::{SocketAddr, TcpListener},
+    net::{AddrParseError, SocketAddr, TcpListener},
     num::NonZeroUsize,
+    path::PathBuf,
     process::ExitCode,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -28,6 +31,20 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "ADDR:PORT")]
     grpc_addr: SocketAddr,
 
+    /// Where the buyers' pages are served; port 0 takes a free one, `off` serves none.
+    #[arg(long, env = "WAYPOST_PAGE_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    page_addr: PageAddr,
+
+    /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com`. Default:
+    /// `http://` and the address of the page listener.
+    #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<PublicUrl>,
+
+    /// File with the key of the pages' links: 32 random bytes in base64, the same file for all servers of a deployment.
+    /// Further lines hold older keys whose links still work. Default: a key of this process, whose links end with it.
+    #[arg(long, env = "WAYPOST_PAGE_KEY_FILE", value_name = "FILE")]
+    page_key_file: Option<PathBuf>,
+
     /// Where sessions live: `redb:PATH`, a file of this server's own; `postgres://...`, a database that many servers
     /// share; or `memory:`, which forgets everything when the server stops.
     #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
@@ -37,7 +54,8 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_MIGRATE", value_parser = BoolishValueParser::new())]
     migrate: bool,
 
-    /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too.
+    /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too, and
+    /// serves a stand-in checkout.
     #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
     sandbox: bool,
 
@@ -102,6 +120,8 @@ impl Serve {
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
+        let pages = self.pages(mode)?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
         if self.migrate {
             let migrated = self.store.migrate().await;
@@ -114,13 +134,22 @@ impl Serve {
             tracing::warn!(%error, "no backups can be taken while this server runs");
         }
 
-        let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
         let app = App::new(Arc::clone(&store), mode, Clock::System);
         let health = Health::starting().await;
-        let router = Router::new(Redirects::new(app.clone()), Merchants::new(app.clone()), &health);
         let mut server = Server::new(self.limits());
+        let mut redirects = Redirects::new(app.clone()).draining(server.drain());
+        if let Some(Pages { links, .. }) = &pages {
+            redirects = redirects.linking(Arc::clone(links));
+        }
+        let router = Router::new(redirects, Merchants::new(app.clone()), &health);
         server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
-        self.announce(addr).map_err(|error| format!("cannot write to standard output: {error}"))?;
+        let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
+        if let Some(Pages { listener, links, .. }) = pages {
+            let router = pages::router(app.clone(), links, server.drain());
+            server.listen_with(listener, Web::new(router), &pages::limits::places());
+        }
+        self.announce(addr, public_url.as_ref())
+            .map_err(|error| format!("cannot write to standard output: {error}"))?;
         health.serving().await;
         let drained = tokio::select! {
             drained = server.run(stop, &health) => drained,
@@ -129,6 +158,36 @@ impl Serve {
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
+    }
+
+    /// Binds the page listener and makes what its links need.
+    fn pages(&self, mode: Mode) -> Result<Option<Pages>, String> {
+        let PageAddr::At(wanted) = self.page_addr else { return Ok(None) };
+        let listener = TcpListener::bind(wanted).map_err(|error| {
+            format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
+        })?;
+        let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        let public_url = match &self.public_url {
+            Some(url) => url.clone(),
+            None => PublicUrl::of_listener(addr).ok_or_else(|| {
+                format!("--page-addr {addr} is no address that a browser can open: give --public-url, such as https://pay.example.com")
+            })?,
+        };
+        let keys = match &self.page_key_file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| format!("cannot read --page-key-file {}: {error}", file.display()))?;
+                PageKeys::read(&text).map_err(|error| format!("--page-key-file {} {error}", file.display()))?
+            }
+            None => {
+                tracing::warn!(
+                    "links to the buyers' pages end with this process and open on no other server: give --page-key-file"
+                );
+                PageKeys::ephemeral().ok_or("the system has no randomness for a key of the pages' links")?
+            }
+        };
+        let links = Arc::new(Links::new(public_url.clone(), keys, mode));
+        Ok(Some(Pages { listener, links, public_url }))
     }
 
     fn limits(&self) -> Limits {
@@ -142,12 +201,24 @@ impl Serve {
     }
 
     /// Says where it listens, and how to try it.
-    fn announce(&self, addr: SocketAddr) -> io::Result<()> {
+    fn announce(&self, addr: SocketAddr, pages: Option<&PublicUrl>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let sandbox = if self.sandbox { " (sandbox)" } else { "" };
         writeln!(out, "waypost {}{sandbox}", env!("CARGO_PKG_VERSION"))?;
         writeln!(out, "  gRPC   {addr}")?;
+        if let Some(url) = pages {
+            writeln!(out, "  pages  {url}")?;
+        }
         writeln!(out, "  store  {}", self.store)?;
+        if let (true, Some(url)) = (self.sandbox, pages) {
+            writeln!(
+                out,
+                "\nTry it: create an order, then open the checkoutUrl of the answer in a browser and pay.\n"
+            )?;
+            let example = SANDBOX_EXAMPLE.replace("{pages}", &url.to_string());
+            writeln!(out, "grpcurl -plaintext -d '{example}' {addr} waypost.v1.RedirectService/CreateOrder")?;
+            return out.flush();
+        }
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
         writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
         let waypost = std::env::current_exe()?;
@@ -183,6 +254,31 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// A payment that shows what the placeholders do.
 const EXAMPLE: &str = r#"{"merchant_id":"demo","customer_email":"ana@example.com","items":[{"type":"PAYMENT_INTENT","price":"50","currency":"USD"}],"metadata":{"order":"A 17"},"redirect_url":"https://shop.example.com/paid?id={{id}}&order={{metadata.order}}"}"#;
+
+/// An order whose buyer comes back to the stand-in shop.
+const SANDBOX_EXAMPLE: &str = r#"{"merchant_id":"demo","type":"online","total_amount":"1000.00","external_reference":"A-17","checkout_pro":{"back_urls":{"success":"{pages}/shop/success","failure":"{pages}/shop/failure"}}}"#;
+
+/// The page listener, bound, and its links.
+struct Pages {
+    listener: TcpListener,
+    links: Arc<Links>,
+    public_url: PublicUrl,
+}
+
+/// Where pages are served.
+#[derive(Debug, Clone, Copy)]
+enum PageAddr {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for PageAddr {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+    }
+}
 
 /// Ready at the first SIGTERM or SIGINT. The second one ends the process at once.
 fn stop_signals() -> io::Result<impl Future<Output = ()>> {

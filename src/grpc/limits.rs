@@ -26,6 +26,13 @@ impl Default for Limits {
 /// The methods whose request can ask to wait for something to happen.
 pub const MAY_WAIT: [&str; 1] = ["/waypost.v1.RedirectService/ResolveRedirect"];
 
+/// Sessions watched at once; further ones are refused. Each holds a timer, a place in the change feed and, on stores
+/// that other servers write to, a question to the store from time to time.
+pub const MAX_WATCHES: usize = 4_096;
+
+/// The longest that one watch lasts: as long as a connection, which has to end for balancers to see new servers.
+pub const MAX_WATCH_AGE: Duration = Duration::from_secs(30 * 60);
+
 /// Bytes of a request message. A create call with 500 line items of the longest fields that are of any use stays
 /// below. It also bounds what a peer makes us reserve, as tonic reserves the length that the message's head claims.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;

@@ -1,23 +1,76 @@
 //! `waypost.v1.RedirectService`: each method reads the request, calls one use case, and writes the answer.
 
-use super::{Deadline, from_proto, status::to_status, to_proto};
-use crate::{
-    app::{App, CreatedSession, Error},
-    model::Violations,
-    proto::v1::{self, redirect_service_server::RedirectService},
+use super::{
+    Deadline, from_proto,
+    limits::{MAX_WATCH_AGE, MAX_WATCHES, RETRY_AFTER_OVERLOAD},
+    status::{self, to_status},
+    to_proto,
 };
-use tonic::{Request, Response, Status};
+use crate::{
+    app::{App, CreatedSession, Error, PreviewSource, Seen, SessionWatch},
+    model::{SessionId, Violations},
+    pages::Links,
+    proto::v1::{self, ErrorReason, redirect_service_server::RedirectService},
+    server::Drain,
+};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::Arc,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tonic::{Code, Request, Response, Status};
 
 /// The service.
 #[derive(Clone)]
 pub struct Redirects {
     app: App,
+    links: Option<Arc<Links>>,
+    drain: Option<Drain>,
+    watches: Arc<Semaphore>,
 }
 
 impl Redirects {
-    /// The service on those use cases.
-    pub const fn new(app: App) -> Self {
-        Self { app }
+    /// The service on those use cases, without pages to link to and without a drain to end watches.
+    pub fn new(app: App) -> Self {
+        Self { app, links: None, drain: None, watches: Arc::new(Semaphore::new(MAX_WATCHES)) }
+    }
+
+    /// Puts links to the buyers' pages into the answers.
+    #[must_use]
+    pub fn linking(self, links: Arc<Links>) -> Self {
+        Self { links: Some(links), ..self }
+    }
+
+    /// Ends watches with that drain.
+    #[must_use]
+    pub fn draining(self, drain: Drain) -> Self {
+        Self { drain: Some(drain), ..self }
+    }
+
+    fn links(&self) -> Option<&Links> {
+        self.links.as_deref()
+    }
+
+    fn page_url(&self, id: SessionId) -> String {
+        self.links().map(|links| links.page_url(id)).unwrap_or_default()
+    }
+
+    /// Ready when a watch that begins now has to end, whatever its session does.
+    fn end_of_watch(&self) -> impl Future<Output = ()> + Send + use<> {
+        let drained = self.drain.as_ref().map(Drain::streams_end);
+        async move {
+            let drained = async { if let Some(drained) = drained { drained.await } else { pending().await } };
+            // The age at which connections go too, so that no connection is held longer by a session that stays open.
+            let _ = timeout(MAX_WATCH_AGE, drained).await;
+        }
     }
 }
 
@@ -31,7 +84,7 @@ impl RedirectService for Redirects {
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices);
-        let session = Some(to_proto::session(&session, now));
+        let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreateCheckoutResponse { session, replayed, notices }))
     }
 
@@ -43,7 +96,7 @@ impl RedirectService for Redirects {
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices);
-        let session = Some(to_proto::session(&session, now));
+        let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreateOrderResponse { session, replayed, notices }))
     }
 
@@ -55,7 +108,7 @@ impl RedirectService for Redirects {
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices);
-        let session = Some(to_proto::session(&session, now));
+        let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreatePaymentResponse { session, replayed, notices }))
     }
 
@@ -67,7 +120,7 @@ impl RedirectService for Redirects {
         let id = from_proto::session_id(&request.get_ref().session_id, &mut violations);
         let id = id.ok_or_else(|| to_status(Error::Invalid(violations)))?;
         let (session, now) = self.app.get_session(id).await.map_err(to_status)?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(to_proto::session(&session, now)) }))
+        Ok(Response::new(v1::GetSessionResponse { session: Some(to_proto::session(&session, now, self.links())) }))
     }
 
     async fn record_outcome(
@@ -76,7 +129,7 @@ impl RedirectService for Redirects {
     ) -> Result<Response<v1::RecordOutcomeResponse>, Status> {
         let (id, report) = from_proto::record(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
         let recorded = self.app.record_outcome(id, report).await.map_err(to_status)?;
-        let session = Some(to_proto::session(&recorded.session, recorded.now));
+        let session = Some(to_proto::session(&recorded.session, recorded.now, self.links()));
         Ok(Response::new(v1::RecordOutcomeResponse { session, applied: recorded.applied }))
     }
 
@@ -87,7 +140,27 @@ impl RedirectService for Redirects {
         let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let query = from_proto::resolve(request.into_inner(), deadline).map_err(Error::Invalid).map_err(to_status)?;
         let answer = self.app.resolve_redirect(&query).await.map_err(to_status)?;
-        Ok(Response::new(v1::ResolveRedirectResponse { redirect: Some(to_proto::redirect(answer)) }))
+        let redirect = to_proto::redirect(answer, self.page_url(query.session_id));
+        Ok(Response::new(v1::ResolveRedirectResponse { redirect: Some(redirect) }))
+    }
+
+    type WatchSessionStream = BoxStream<'static, Result<v1::WatchSessionResponse, Status>>;
+
+    async fn watch_session(
+        &self,
+        request: Request<v1::WatchSessionRequest>,
+    ) -> Result<Response<Self::WatchSessionStream>, Status> {
+        let mut violations = Violations::default();
+        let id = from_proto::session_id(&request.get_ref().session_id, &mut violations);
+        let id = id.ok_or_else(|| to_status(Error::Invalid(violations)))?;
+        let place = Arc::clone(&self.watches).try_acquire_owned().map_err(|_| too_many_watches())?;
+        let mut watch = self.app.watch_session(id);
+        // Loaded before the answer begins, so that an unknown session is an ordinary error.
+        let first = watch.next().await.map_err(to_status)?;
+        let state = Watching { service: self.clone(), watch, end: Box::pin(self.end_of_watch()), _place: place };
+        let rest = stream::unfold(Some(state), Watching::step);
+        let first = first.map(|seen| Ok(self.watched(&seen)));
+        Ok(Response::new(Box::pin(stream::iter(first).chain(rest))))
     }
 
     async fn preview_redirects(
@@ -95,11 +168,56 @@ impl RedirectService for Redirects {
         request: Request<v1::PreviewRedirectsRequest>,
     ) -> Result<Response<v1::PreviewRedirectsResponse>, Status> {
         let (source, prefix) = from_proto::preview(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
+        let page_url = match &source {
+            PreviewSource::Session(id) => self.page_url(*id),
+            PreviewSource::Draft(..) => String::new(),
+        };
         let preview = self.app.preview_redirects(source).await.map_err(|error| match error {
             // The fields of a draft stand within the field that holds it.
             Error::Invalid(violations) => to_status(Error::Invalid(violations.within(prefix))),
             other => to_status(other),
         })?;
-        Ok(Response::new(to_proto::preview(preview)))
+        Ok(Response::new(to_proto::preview(preview, &page_url)))
     }
+}
+
+/// One `WatchSession` call. It moves only when it is polled, and it is polled only when the caller reads: a slow reader
+/// holds one state, not a queue of them.
+struct Watching {
+    service: Redirects,
+    watch: SessionWatch,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Watching {
+    /// The next answer. `None` as the state that follows says that it is the last.
+    async fn step(state: Option<Self>) -> Option<(Result<v1::WatchSessionResponse, Status>, Option<Self>)> {
+        let mut this = state?;
+        let next = tokio::select! {
+            next = this.watch.next() => next,
+            () = &mut this.end => return Some((Err(watch_interrupted()), None)),
+        };
+        match next {
+            Ok(Some(seen)) => Some((Ok(this.service.watched(&seen)), Some(this))),
+            Ok(None) => None,
+            Err(error) => Some((Err(to_status(error)), None)),
+        }
+    }
+}
+
+impl Redirects {
+    fn watched(&self, seen: &Seen) -> v1::WatchSessionResponse {
+        v1::WatchSessionResponse { session: Some(to_proto::session(&seen.session, seen.now, self.links())) }
+    }
+}
+
+fn watch_interrupted() -> Status {
+    let text = "the watch ended before the outcome was final: call again to go on watching";
+    status::retryable(Code::Unavailable, ErrorReason::WatchInterrupted, text, RETRY_AFTER_OVERLOAD)
+}
+
+fn too_many_watches() -> Status {
+    let text = "more sessions are watched than the server takes; this watch was not begun";
+    status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }

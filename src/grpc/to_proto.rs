@@ -3,12 +3,13 @@
 use crate::{
     app::{Answer, Preview},
     model::{Kind, Level, Merchant, Notice, NoticeCode, Outcome, Precedence, ReturnUrls, Session, Timestamp},
+    pages::Links,
     proto::v1,
     redirect::{Candidate, Delivery, Fate, Template},
 };
 
-/// A session as it is seen at that time.
-pub fn session(session: &Session, now: Timestamp) -> v1::Session {
+/// A session as it is seen at that time, with the links to its pages.
+pub fn session(session: &Session, now: Timestamp, links: Option<&Links>) -> v1::Session {
     let ending = session.ending_at(now);
     let detail = |text: Option<Box<str>>| text.map(String::from).unwrap_or_default();
     v1::Session {
@@ -22,6 +23,8 @@ pub fn session(session: &Session, now: Timestamp) -> v1::Session {
         payment_id: detail(ending.as_ref().and_then(|ending| ending.payment_id.clone())),
         status: detail(ending.as_ref().and_then(|ending| ending.status.clone())),
         error_code: detail(ending.and_then(|ending| ending.error_code)),
+        page_url: links.map(|links| links.page_url(session.id)).unwrap_or_default(),
+        checkout_url: links.and_then(|links| links.checkout_url(session.id)).unwrap_or_default(),
     }
 }
 
@@ -42,8 +45,8 @@ pub fn notices(notices: &[Notice]) -> Vec<v1::Notice> {
     notices.iter().map(notice).collect()
 }
 
-/// A decision.
-pub fn redirect(answer: Answer) -> v1::Redirect {
+/// A decision. `page_url` is empty when there is no page listener, or no session yet.
+pub fn redirect(answer: Answer, page_url: String) -> v1::Redirect {
     let outcome = outcome(answer.outcome).into();
     let candidates = answer.candidates.into_iter().map(candidate).collect();
     let Some(redirect) = answer.decision.redirect else {
@@ -51,6 +54,7 @@ pub fn redirect(answer: Answer) -> v1::Redirect {
             outcome,
             action: v1::Action::ShowPage.into(),
             source: v1::Source::HostedPage.into(),
+            page_url,
             candidates,
             ..v1::Redirect::default()
         };
@@ -65,6 +69,7 @@ pub fn redirect(answer: Answer) -> v1::Redirect {
         action: action.into(),
         url: redirect.url.into(),
         delay: delay.and_then(|delay| delay.try_into().ok()),
+        page_url,
         source: source(redirect.level).into(),
         unresolved_placeholders: redirect.unresolved,
         candidates,
@@ -72,9 +77,9 @@ pub fn redirect(answer: Answer) -> v1::Redirect {
 }
 
 /// Every outcome's decision.
-pub fn preview(preview: Preview) -> v1::PreviewRedirectsResponse {
+pub fn preview(preview: Preview, page_url: &str) -> v1::PreviewRedirectsResponse {
     v1::PreviewRedirectsResponse {
-        redirects: preview.answers.into_iter().map(redirect).collect(),
+        redirects: preview.answers.into_iter().map(|answer| redirect(answer, page_url.to_owned())).collect(),
         max_url_length: i32::try_from(preview.max_url_length).unwrap_or(i32::MAX),
         notices: notices(&preview.notices),
     }

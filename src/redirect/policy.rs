@@ -43,6 +43,12 @@ impl CheckedUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a browser opens it by itself; otherwise it is a deep link into an app.
+    pub fn is_web(&self) -> bool {
+        // An app's scheme is neither of these.
+        self.0.starts_with("https://") || self.0.starts_with("http://")
+    }
 }
 
 impl From<CheckedUrl> for String {

@@ -14,22 +14,19 @@ use tokio::time::sleep;
 pub(super) struct Listener {
     socket: std::net::TcpListener,
     protocol: Arc<dyn Protocol>,
+    admission: Admission,
 }
 
 impl Listener {
-    pub(super) fn new(socket: std::net::TcpListener, protocol: Arc<dyn Protocol>) -> Self {
-        Self { socket, protocol }
+    pub(super) fn new(socket: std::net::TcpListener, protocol: Arc<dyn Protocol>, admission: Admission) -> Self {
+        Self { socket, protocol, admission }
     }
 
     /// Registers the listener with this runtime and returns its loop. Dropping the loop closes the listener.
-    pub(super) fn accept_loop(
-        self,
-        admission: Admission,
-        dealer: Dealer,
-    ) -> io::Result<impl Future<Output = Infallible>> {
+    pub(super) fn accept_loop(self, dealer: Dealer) -> io::Result<impl Future<Output = Infallible>> {
         self.socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(self.socket)?;
-        Ok(accept_forever(socket, self.protocol, admission, dealer))
+        Ok(accept_forever(socket, self.protocol, self.admission, dealer))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Who may have a connection: a limit for all peers together and one for each.
+//! Who may have a connection to a listener: a limit for all peers together and one for each.
 //!
 //! The first makes the accept loop wait, the second closes what comes too much. Both are counted by a [`Ticket`] that
 //! lives as long as its connection.
 
-use super::limits::Limits;
+use super::limits::Places;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counts the open connections of all listeners.
+/// Counts the open connections of the listeners that share it.
 #[derive(Clone)]
 pub(super) struct Admission {
     places: Arc<Semaphore>,
@@ -38,9 +38,9 @@ struct Peers {
 }
 
 impl Admission {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let max = limits.max_connections.get();
-        let max_each = limits.max_connections_per_peer.get();
+    pub(super) fn new(places: &Places) -> Self {
+        let max = places.max_connections.get();
+        let max_each = places.max_connections_per_peer.get();
         Self { places: Arc::new(Semaphore::new(max)), max, peers: Arc::new(Peers { open: Mutex::default(), max_each }) }
     }
 

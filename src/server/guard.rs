@@ -1,7 +1,8 @@
 //! The stream of a connection that has to prove itself: until the peer has sent as many bytes as an HTTP/2 preface
 //! has, reading fails at a deadline and as soon as the drain begins. After that it only passes bytes on.
 //!
-//! HTTP/2 libraries wait for the preface for ever, and a connection that waits for it hears no GOAWAY.
+//! HTTP/2 libraries wait for the preface for ever, and a connection that waits for it hears no GOAWAY. An HTTP/1.1
+//! request is longer than that too, as it names its host.
 
 use super::drain::Drain;
 use std::{
@@ -44,12 +45,11 @@ impl Opening {
     /// Called when nothing can be read now: bytes that are there already always count.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.timeout.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface in time"));
+            return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer did not begin in time"));
         }
-        self.drain
-            .as_mut()
-            .poll(cx)
-            .map(|()| io::Error::new(io::ErrorKind::ConnectionAborted, "no HTTP/2 preface before the server's drain"))
+        self.drain.as_mut().poll(cx).map(|()| {
+            io::Error::new(io::ErrorKind::ConnectionAborted, "the peer had not begun before the server's drain")
+        })
     }
 }
 

@@ -10,18 +10,11 @@ pub struct Limits {
     /// Worker threads. Default: one per core; more only adds switches between them, as no call blocks its thread.
     pub workers: NonZeroUsize,
 
-    /// Open connections of all listeners together. At the limit nothing is accepted: peers wait in the kernel's
-    /// queue until a connection closes. Default 10,000: internal callers keep a few each; it has to stay below the
-    /// process's limit of descriptors.
-    pub max_connections: NonZeroUsize,
+    /// Connections of all listeners that have no places of their own.
+    pub places: Places,
 
-    /// Open connections of one IP address. What exceeds it is closed at once, so that one client that leaks
-    /// connections does not use up [`Limits::max_connections`] for the others. Default 1,000: well above a proxy's
-    /// pool, a tenth of the whole.
-    pub max_connections_per_peer: NonZeroUsize,
-
-    /// Time for a new connection to send the 24 bytes of the HTTP/2 preface. Default 10 s: two lost packets on a bad
-    /// line. Without it a silent peer would hold its place for ever.
+    /// Time for a new connection to send the 24 bytes of the HTTP/2 preface, or as many of an HTTP/1 request. Default
+    /// 10 s: two lost packets on a bad line. Without it a silent peer would hold its place for ever.
     pub preface_timeout: Duration,
 
     /// Age at which a connection is told to go (GOAWAY) and ends with its last call, 10 % more or less so that
@@ -42,12 +35,34 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            max_connections: const { NonZeroUsize::new(10_000).unwrap() },
-            max_connections_per_peer: const { NonZeroUsize::new(1_000).unwrap() },
+            places: Places::default(),
             preface_timeout: Duration::from_secs(10),
             max_connection_age: Duration::from_secs(30 * 60),
             lame_duck: Duration::ZERO,
             grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How many connections there may be.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Open connections together. At the limit nothing is accepted: peers wait in the kernel's queue until a
+    /// connection closes. Default 10,000: internal callers keep a few each; the sum over all listeners has to stay
+    /// below the process's limit of descriptors.
+    pub max_connections: NonZeroUsize,
+
+    /// Open connections of one IP address. What exceeds it is closed at once, so that one client that leaks
+    /// connections does not use up [`Places::max_connections`] for the others. Default 1,000: well above a proxy's
+    /// pool, a tenth of the whole.
+    pub max_connections_per_peer: NonZeroUsize,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            max_connections: const { NonZeroUsize::new(10_000).unwrap() },
+            max_connections_per_peer: const { NonZeroUsize::new(1_000).unwrap() },
         }
     }
 }
@@ -82,6 +97,23 @@ pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Time that the peer has to say that it is there.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for the whole head of an HTTP/1 request, which also bounds how long an idle connection is kept. Longer than
+/// browsers and proxies take between two requests of one page.
+pub(super) const WEB_HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Bytes of an HTTP/1 request's head, and of what is read ahead. Browsers send below 2 KiB to a host without cookies.
+pub(super) const WEB_BUFFER: usize = 16 * 1024;
+
+/// Header fields of an HTTP/1 request. Browsers send about 20, proxies add a few.
+pub(super) const WEB_HEADERS: usize = 64;
+
+/// Requests in progress on one HTTP/2 connection of the pages: a page, its few parts and its events.
+pub(super) const WEB_STREAMS: u32 = 32;
+
+/// Time for the answers in progress when a connection has reached its age. Above the longest that a page's events
+/// last, so that only a peer that does not read is cut.
+pub(super) const WEB_LAST_ANSWERS: Duration = Duration::from_secs(15 * 60);
 
 /// First pause after accept failed, doubled each time up to [`MAX_ACCEPT_PAUSE`]. Short, as descriptors come back
 /// whenever a connection closes.

@@ -2,7 +2,7 @@
 //!
 //! One accept loop per listener runs on the caller's runtime and deals connections in turn to one worker thread per
 //! core, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
-//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]; [`Http2`] is the one for gRPC.
+//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for browsers.
 //!
 //! It never looks into a call, and it knows neither gRPC nor Waypost.
 //!
@@ -25,12 +25,14 @@ mod drain;
 mod guard;
 mod http2;
 mod limits;
+mod web;
 mod worker;
 
 pub use connection::{End, Life, Protocol};
 pub use drain::Drain;
 pub use http2::Http2;
-pub use limits::Limits;
+pub use limits::{Limits, Places};
+pub use web::Web;
 
 use accept::Listener;
 use admission::Admission;
@@ -44,6 +46,8 @@ use worker::Workers;
 pub struct Server {
     limits: Arc<Limits>,
     listeners: Vec<Listener>,
+    /// One for the listeners that share the places of [`Limits`], then one for each that has places of its own.
+    admissions: Vec<Admission>,
     phases: Phases,
 }
 
@@ -66,12 +70,22 @@ pub struct Drained {
 impl Server {
     /// A server without listeners.
     pub fn new(limits: Limits) -> Self {
-        Self { limits: Arc::new(limits), listeners: Vec::new(), phases: Phases::new() }
+        let admissions = vec![Admission::new(&limits.places)];
+        Self { limits: Arc::new(limits), listeners: Vec::new(), admissions, phases: Phases::new() }
     }
 
     /// Adds a listener. The caller binds it, and so knows its port and decides what a failure to bind means.
     pub fn listen(&mut self, listener: TcpListener, protocol: impl Protocol) -> &mut Self {
-        self.listeners.push(Listener::new(listener, Arc::new(protocol)));
+        let shared = self.admissions[0].clone();
+        self.listeners.push(Listener::new(listener, Arc::new(protocol), shared));
+        self
+    }
+
+    /// Adds a listener with places of its own, so that its peers cannot take those of the others.
+    pub fn listen_with(&mut self, listener: TcpListener, protocol: impl Protocol, places: &Places) -> &mut Self {
+        let own = Admission::new(places);
+        self.admissions.push(own.clone());
+        self.listeners.push(Listener::new(listener, Arc::new(protocol), own));
         self
     }
 
@@ -96,12 +110,12 @@ impl Server {
     ///
     /// When a listener cannot be registered with the runtime or a thread cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>, announce: &impl Announce) -> io::Result<Drained> {
-        let Self { limits, listeners, phases } = self;
-        let admission = Admission::new(&limits);
+        let Self { limits, listeners, admissions, phases } = self;
+        let open = || admissions.iter().map(Admission::open).sum::<usize>();
         let workers = Workers::start(&limits, &phases)?;
         let accept_loops = listeners
             .into_iter()
-            .map(|listener| listener.accept_loop(admission.clone(), workers.dealer()))
+            .map(|listener| listener.accept_loop(workers.dealer()))
             .collect::<io::Result<Vec<_>>>()?;
 
         let accepting = async {
@@ -113,7 +127,7 @@ impl Server {
         accepting.await;
 
         let began = Instant::now();
-        tracing::info!(connections = admission.open(), "draining");
+        tracing::info!(connections = open(), "draining");
         let mut ended = workers.accept_no_more();
         phases.enter(Phase::Draining);
         announce.end_streams().await;
@@ -123,7 +137,7 @@ impl Server {
             return Ok(Drained { cut: 0 });
         }
 
-        let cut = admission.open();
+        let cut = open();
         phases.enter(Phase::Stopped);
         tracing::warn!(connections = cut, grace_ms = limits.grace.as_millis(), "connections cut at the grace limit");
         if timeout(limits::STOP, ended.all()).await.is_err() {

@@ -3,7 +3,9 @@
 mod bad_input;
 mod flows;
 mod idempotency;
+mod links;
 mod merchant;
 mod preview;
 mod served;
 mod waiting;
+mod watching;

@@ -12,9 +12,9 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::Channel,
 };
@@ -22,10 +22,11 @@ use tonic_types::StatusExt;
 use waypost::{
     app::{App, Clock},
     grpc::{self, Health, Merchants, Redirects, Router},
+    pages::Links,
     proto::FILE_DESCRIPTOR_SET,
     redirect::Mode,
     server::{Http2, Limits, Server},
-    store::MemoryStore,
+    store::{MemoryStore, Store},
 };
 
 /// The time at which every test begins: 2026-01-01 00:00 UTC, in microseconds.
@@ -36,6 +37,7 @@ pub struct Served {
     pub addr: SocketAddr,
     clock: Arc<AtomicI64>,
     running: Arc<oneshot::Sender<()>>,
+    stop: Arc<Notify>,
 }
 
 impl Served {
@@ -45,23 +47,45 @@ impl Served {
     }
 
     pub fn start_in(mode: Mode) -> Self {
+        Self::start_on(mode, Arc::new(MemoryStore::default()), None)
+    }
+
+    /// One of several servers on that store, perhaps with links to pages.
+    pub fn start_on(mode: Mode, store: Arc<dyn Store>, links: Option<Links>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let clock = Arc::new(AtomicI64::new(BEGIN_MICROS));
-        let app = App::new(Arc::new(MemoryStore::default()), mode, Clock::Manual(Arc::clone(&clock)));
-        let (stop, stopped) = oneshot::channel::<()>();
+        let app = App::new(store, mode, Clock::Manual(Arc::clone(&clock)));
+        let (running, dropped) = oneshot::channel::<()>();
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let health = Health::starting().await;
-                let router = Router::new(Redirects::new(app.clone()), Merchants::new(app), &health);
-                let mut server = Server::new(Limits { grace: Duration::ZERO, ..Limits::default() });
+                let mut server = Server::new(Limits { grace: Duration::from_secs(5), ..Limits::default() });
+                let mut redirects = Redirects::new(app.clone()).draining(server.drain());
+                if let Some(links) = links {
+                    redirects = redirects.linking(Arc::new(links));
+                }
+                let router = Router::new(redirects, Merchants::new(app), &health);
                 server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
                 health.serving().await;
-                server.run(async { drop(stopped.await) }, &health).await.expect("to serve");
+                let shutdown = async {
+                    tokio::select! {
+                        _ = dropped => {}
+                        () = stopped.notified() => {}
+                    }
+                };
+                server.run(shutdown, &health).await.expect("to serve");
             });
         });
-        Self { addr, clock, running: Arc::new(stop) }
+        Self { addr, clock, running: Arc::new(running), stop }
+    }
+
+    /// Begins the drain.
+    pub fn stop(&self) {
+        self.stop.notify_one();
     }
 
     /// Lets time pass.
@@ -130,9 +154,39 @@ impl Client {
         Ok(json(method.output(), &answer.into_inner()))
     }
 
+    /// Calls a method whose answer is a stream.
+    pub async fn stream(&self, method: &str, request: Value) -> Result<Answers, Refused> {
+        let method = self.method(method);
+        let request = DynamicMessage::deserialize(method.input(), request).expect("a request of this method");
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("a connection");
+        let request = Request::new(request.encode_to_vec());
+        let answer =
+            grpc.server_streaming(request, path.parse().expect("a path"), BytesCodec).await.map_err(refused)?;
+        Ok(Answers { stream: answer.into_inner(), descriptor: method.output() })
+    }
+
     pub fn method(&self, name: &str) -> MethodDescriptor {
         let mut methods = self.pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         methods.find(|method| method.name() == name).expect("a method of that name")
+    }
+}
+
+/// The answers of one call.
+pub struct Answers {
+    stream: Streaming<Vec<u8>>,
+    descriptor: MessageDescriptor,
+}
+
+impl Answers {
+    /// The next answer; `None` when the stream has ended well.
+    pub async fn next(&mut self) -> Option<Result<Value, Refused>> {
+        match self.stream.message().await {
+            Ok(None) => None,
+            Ok(Some(bytes)) => Some(Ok(json(self.descriptor.clone(), &bytes))),
+            Err(status) => Some(Err(refused(status))),
+        }
     }
 }
 

@@ -104,6 +104,15 @@ impl RedirectService for Toy {
         std::future::pending().await
     }
 
+    type WatchSessionStream = futures_util::stream::Pending<Result<WatchSessionResponse, Status>>;
+
+    async fn watch_session(
+        &self,
+        _: tonic::Request<WatchSessionRequest>,
+    ) -> Result<Response<Self::WatchSessionStream>, Status> {
+        unreachable!("no test calls it")
+    }
+
     async fn create_checkout(
         &self,
         _: tonic::Request<CreateCheckoutRequest>,

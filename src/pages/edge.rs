@@ -1,0 +1,102 @@
+//! What holds for every answer of the page listener: its headers, its time, and that a panic ends one request only.
+
+use super::{Pages, limits::TIMEOUT, problem};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::FutureExt;
+use sha2::{Digest, Sha256};
+use std::panic::AssertUnwindSafe;
+use tokio::time::timeout;
+
+/// What a page may do besides showing itself. Nothing is ever loaded from or sent to anybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allow<'a> {
+    /// Our own script, and its connection back to us.
+    Script,
+    /// Forms to us.
+    ///
+    /// Browsers apply this to the redirects that follow a form as well, so a form's answer must never lead to a shop;
+    /// see [`super::checkout`].
+    Forms,
+    /// This one style in the page, besides the stylesheet.
+    Style(&'a str),
+}
+
+/// The policy of a page (CSP level 3).
+pub fn content_security_policy(allowed: &[Allow<'_>]) -> HeaderValue {
+    let (mut script, mut form, mut style) = ("", "form-action 'none'", String::from("style-src 'self'"));
+    for allow in allowed {
+        match allow {
+            Allow::Script => script = "; script-src 'self'; connect-src 'self'",
+            Allow::Forms => form = "form-action 'self'",
+            Allow::Style(text) => style.push_str(&format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(text)))),
+        }
+    }
+    let policy =
+        format!("default-src 'none'; {style}; img-src 'self'{script}; {form}; base-uri 'none'; frame-ancestors 'none'");
+    HeaderValue::try_from(policy).expect("printable ASCII")
+}
+
+/// Headers of every answer. A handler may set another value: assets may be cached.
+const HEADERS: [(HeaderName, &str); 9] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // For browsers that do not know `frame-ancestors`.
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=()"),
+    // Nobody's payment belongs into a search engine, even if its link gets around.
+    (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+    (header::VARY, "accept-language"),
+];
+
+/// The layer around all pages.
+pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> Response {
+    let headers = request.headers().clone();
+    // Unwind safe: after a panic the request is dropped, and what requests share is behind locks of its own.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match timeout(TIMEOUT, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a page panicked");
+            problem::fault(&pages, &headers)
+        }
+        Err(_) => {
+            tracing::warn!(timeout_ms = TIMEOUT.as_millis(), "a page was not made in time");
+            problem::unavailable(&pages, &headers)
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy(&[]));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_do_nothing_but_what_it_needs() {
+        assert_eq!(
+            content_security_policy(&[]),
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; \
+             frame-ancestors 'none'"
+        );
+        // The hash is that of the empty text, as RFC 6234's readers know it.
+        assert_eq!(
+            content_security_policy(&[Allow::Script, Allow::Forms, Allow::Style("")]),
+            "default-src 'none'; style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; img-src \
+             'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The pages for what went wrong. They tell a buyer what to do, and somebody who tries links nothing at all.
+
+use super::{
+    Pages,
+    assets::Assets,
+    language::Locale,
+    words::{Saying, Words},
+};
+use crate::{app::Error, store::StoreError};
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct Problem<'p> {
+    words: &'p Words,
+    assets: Assets<'p>,
+    saying: Saying,
+}
+
+/// Every link that opens nothing, whatever the reason: a path that is none, a token that nobody made, or a session that
+/// was removed.
+pub async fn no_such_page(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    not_found(&pages, &headers)
+}
+
+/// The same, for a handler that found out.
+pub fn not_found(pages: &Pages, headers: &HeaderMap) -> Response {
+    page(StatusCode::NOT_FOUND, headers, pages.links.base(), |words| words.not_found)
+}
+
+/// A request that no page of ours makes.
+pub fn refused(pages: &Pages, headers: &HeaderMap) -> Response {
+    page(StatusCode::BAD_REQUEST, headers, pages.links.base(), |words| words.refused)
+}
+
+/// What a use case that failed comes to. What only the log may know is logged here, once.
+pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
+    match error {
+        Error::SessionNotFound => not_found(pages, headers),
+        Error::Store(StoreError::Unavailable(cause)) => {
+            tracing::error!(cause, "the store is unavailable");
+            unavailable(pages, headers)
+        }
+        Error::Store(StoreError::Corrupt(cause)) => {
+            tracing::error!(cause, "the store holds something unreadable");
+            fault(pages, headers)
+        }
+        // Pages neither create nor change settings.
+        Error::Invalid(_) | Error::KeyReused | Error::EtagMismatch => {
+            tracing::error!(%error, "a page failed for a reason that it cannot have");
+            fault(pages, headers)
+        }
+    }
+}
+
+/// A fault that passes.
+pub fn unavailable(pages: &Pages, headers: &HeaderMap) -> Response {
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, headers, pages.links.base(), |words| words.unavailable);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// A fault of ours.
+pub fn fault(pages: &Pages, headers: &HeaderMap) -> Response {
+    page(StatusCode::INTERNAL_SERVER_ERROR, headers, pages.links.base(), |words| words.unavailable)
+}
+
+fn page(status: StatusCode, headers: &HeaderMap, base: &str, saying: impl Fn(&Words) -> Saying) -> Response {
+    let words = Words::of(Locale::of(headers).language);
+    let page = Problem { words, assets: Assets::below(base), saying: saying(words) };
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(_) => status.into_response(),
+    }
+}

@@ -1,0 +1,9 @@
+//! The buyers' pages over real HTTP: who may see what, what it says, and what a browser is told.
+
+mod checkout;
+mod listener;
+mod outcomes;
+mod served;
+mod text;
+mod tokens;
+mod waiting;
