@@ -12,6 +12,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("waypost.v1.binpb");
     fs::write(&descriptors, files.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(files)?;
+    // The names are how the command line finds a message's descriptor.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure().compile_fds_with_config(files, config)?;
     Ok(())
 }

@@ -1,12 +1,42 @@
 //! Waypost answers one question: the buyer has finished (or left) paying; where does the browser go now, and why?
+//!
+//! # The path of one request
+//!
+//! ```text
+//! server        an accept loop deals connections to one single-threaded worker per core
+//! grpc          layers (explain, catch panics, shed, deadline), router, service -> from_proto
+//! app           resolve_redirect: load session and settings, ask the core
+//! redirect      PURE: select -> render -> append -> check -> decide
+//! grpc          to_proto, or the one place that turns an error into a status
+//! ```
+//!
+//! Whoever has read [`grpc::Redirects`], [`app::App::resolve_redirect`], [`redirect`] and [`store::Store`] has seen the
+//! system.
+//!
+//! # What holds everywhere
+//!
+//! - **Pure core.** [`model`] and [`redirect`] do no I/O, hold no clock, no randomness, no `async`, no logging.
+//! - **One wire.** Only [`grpc`] and the command line name generated types and `tonic::Status`.
+//! - **Stages by type.** Only the check makes a [`redirect::CheckedUrl`], and only that is answered.
+//! - **Compile at create.** A template is read once, and what is known is bound; resolving fills what is left.
+//! - **One contract for stores.** Numbered clauses on [`store::Store`]; one suite runs every clause on every store.
+//! - **Acknowledged means durable** on every store but memory.
+//! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`].
+//! - **Never logged**: URLs, query values, keys, customer data.
+//!
+//! # Where the next thing goes
+//!
+//! A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
+//! `grpc::from_proto` and `to_proto`. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and
+//! a line in `tests/store_contract.rs`. An option: [`cli`].
 
-pub mod app;
-pub mod cli;
-pub mod grpc;
 pub mod model;
-pub mod pages;
-pub mod proto;
 pub mod redirect;
-pub mod server;
 pub mod store;
+pub mod app;
+pub mod grpc;
+pub mod pages;
+pub mod server;
+pub mod cli;
 pub mod telemetry;
+pub mod proto;

@@ -228,6 +228,14 @@ fn mercado_pagos_parameters_come_in_order_after_the_merchants_own_query_and_befo
     );
     check(
         "kind order
+         delay_ms 0
+         request success https://a.example.com/?a=1&",
+        expect![
+            "REDIRECT https://a.example.com/?a=1&payment_id=null&status=approved&external_reference=null&order_id=order_00000000-0000-0000-0000-000000000007 (request)"
+        ],
+    );
+    check(
+        "kind order
          request success https://a.example.com?
          delay_ms 250
          status ac credited&x=1",

@@ -21,7 +21,9 @@ pub(super) fn notices(
     for outcome in Outcome::ALL {
         let own = kind.return_url_field(outcome);
         let Some(selection) = select(kind, outcome, merchant.precedence, &merchant.return_urls, templates) else {
-            notices.add(NoticeCode::NoUrl, own, no_url(kind, outcome));
+            if known_to_provider(kind, outcome) {
+                notices.add(NoticeCode::NoUrl, own, no_url(kind, outcome));
+            }
             continue;
         };
         if selection.position.level == Level::Settings && templates.get(outcome).is_some() {
@@ -50,6 +52,15 @@ pub(super) fn notices(
         }
     }
     notices.0
+}
+
+/// Whether the provider's own body has a slot for it. Callers who send those bodies cannot have meant to fill ours.
+fn known_to_provider(kind: Kind, outcome: Outcome) -> bool {
+    match kind {
+        Kind::Checkout => matches!(outcome, Outcome::Success | Outcome::Failure | Outcome::Cancel),
+        Kind::Order => matches!(outcome, Outcome::Success | Outcome::Failure | Outcome::Pending),
+        Kind::Payment => true,
+    }
 }
 
 fn no_url(kind: Kind, outcome: Outcome) -> String {
@@ -116,7 +127,7 @@ fn is_card_number(value: &str) -> bool {
             (_, doubled) => doubled,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Notices, each once: several outcomes may share a URL.

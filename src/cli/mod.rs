@@ -1,13 +1,48 @@
 //! The command line: what is typed, checked as a whole, and handed on.
+//!
+//! The commands but `serve` are clients: they send one call to a server, wherever it runs, and hold no rule of their
+//! own. Each returns the text to print, so that nothing else writes to standard output.
 
 mod serve;
 
+mod create;
+mod get;
+mod healthcheck;
+mod merchant;
+mod migrate;
+mod preview;
+mod record;
+mod resolve;
+mod store;
+
+mod address;
+mod body;
+mod client;
+mod failure;
+mod json;
+mod notices;
+mod outcome;
+mod redirect;
+mod session;
+mod table;
+mod time;
+
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use failure::Failure;
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
 
 /// Where does the buyer's browser go after paying, and why.
 #[derive(Debug, Parser)]
-#[command(name = "waypost", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "waypost",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = failure::EXIT_CODES
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,11 +52,74 @@ struct Cli {
 enum Command {
     /// Runs the server.
     Serve(serve::Serve),
+    /// Says where a session's buyer goes now, and why.
+    #[command(after_help = "\
+Examples:
+  waypost resolve invoice_0198... --explain
+  waypost resolve invoice_0198... --outcome failure --error-code card_declined")]
+    Resolve(resolve::Resolve),
+    /// Says where the buyer would go for each outcome.
+    #[command(after_help = "\
+Examples:
+  waypost preview checkout_0198...
+  waypost preview --order order.json --merchant demo")]
+    Preview(preview::Preview),
+    /// Creates a session from a provider's JSON body.
+    #[command(after_help = "\
+Examples:
+  waypost create checkout clover.json --merchant 6CQXXXXXXXYE1
+  curl -s https://shop.example.com/order.json | waypost create order - --merchant demo --ttl 1h")]
+    Create(create::Create),
+    /// Shows a session.
+    #[command(after_help = "Example:\n  waypost get order_0198... --json")]
+    Get(get::Get),
+    /// Records how a session ended.
+    #[command(after_help = "Example:\n  waypost record order_0198... success --payment-id 123456789 --status approved")]
+    Record(record::Record),
+    /// Shows and changes what a merchant set for all its sessions.
+    #[command(subcommand)]
+    Merchant(merchant::Merchant),
+    /// Checks, backs up and moves what a store holds.
+    #[command(subcommand)]
+    Store(store::Store),
+    /// Makes a database ready for this version. Safe to repeat, and while servers run.
+    #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
+    Migrate(migrate::Migrate),
+    /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
+    #[command(after_help = "\
+Example, in a Dockerfile:
+  HEALTHCHECK CMD [\"waypost\", \"healthcheck\"]")]
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
+    let answer = match Cli::parse().command {
+        Command::Serve(serve) => return serve.run(),
+        Command::Resolve(resolve) => resolve.run(),
+        Command::Preview(preview) => preview.run(),
+        Command::Create(create) => create.run(),
+        Command::Get(get) => get.run(),
+        Command::Record(record) => record.run(),
+        Command::Merchant(merchant) => merchant.run(),
+        Command::Store(store) => store.run(),
+        Command::Migrate(migrate) => migrate.run(),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+    };
+    match answer.and_then(|text| print(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // A reader such as `head -1` has what it wanted.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::Output),
     }
 }

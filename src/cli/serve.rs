@@ -7,10 +7,10 @@ use crate::{
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
     server::{Http2, Limits, Server, Web},
-    store::StoreUrl,
+    store::{Store, StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use std::{
     future::Future,
     io::{self, Write},
@@ -45,17 +45,22 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_PAGE_KEY_FILE", value_name = "FILE")]
     page_key_file: Option<PathBuf>,
 
-    /// Where sessions live: `memory:`, which forgets everything when the server stops.
-    #[arg(long, env = "WAYPOST_STORE", default_value = "memory:", value_name = "URL")]
+    /// Where sessions live: `redb:PATH`, a file of this server's own; `postgres://...`, a database that many servers
+    /// share; or `memory:`, which forgets everything when the server stops.
+    #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
     store: StoreUrl,
 
-    /// For trying things out: also accepts return URLs to localhost, 127.0.0.1 and [::1], with http too, and
+    /// Makes the database of `postgres://...` ready for this version first, as `waypost migrate` does.
+    #[arg(long, env = "WAYPOST_MIGRATE", value_parser = BoolishValueParser::new())]
+    migrate: bool,
+
+    /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too, and
     /// serves a stand-in checkout.
-    #[arg(long, env = "WAYPOST_SANDBOX")]
+    #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
     sandbox: bool,
 
     /// Serves on an address that other machines reach, although calls are not authenticated.
-    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED")]
+    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     allow_unauthenticated: bool,
 
     /// Threads that serve calls [default: one per core].
@@ -118,7 +123,16 @@ impl Serve {
         let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
         let pages = self.pages(mode)?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        if self.migrate {
+            let migrated = self.store.migrate().await;
+            migrated.map_err(|error| format!("cannot migrate --store {}: {error}", self.store))?;
+        }
         let store = self.store.open().await.map_err(|error| format!("cannot open --store {}: {error}", self.store))?;
+        if let StoreUrl::Redb(path) = &self.store
+            && let Err(error) = backup::serve(path, Arc::clone(&store))
+        {
+            tracing::warn!(%error, "no backups can be taken while this server runs");
+        }
 
         let app = App::new(Arc::clone(&store), mode, Clock::System);
         let health = Health::starting().await;
@@ -140,6 +154,7 @@ impl Serve {
         let drained = tokio::select! {
             drained = server.run(stop, &health) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
+            () = follow(&*store, &health) => unreachable!("following never ends"),
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -206,13 +221,36 @@ impl Serve {
         }
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
         writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
-        writeln!(
-            out,
-            "grpcurl -plaintext -d '{{\"session_id\":\"<session_id of the answer>\"}}' {addr} waypost.v1.RedirectService/ResolveRedirect"
-        )?;
+        let waypost = std::env::current_exe()?;
+        writeln!(out, "{} resolve --server {addr} --explain <sessionId of the answer>", waypost.display())?;
         out.flush()
     }
 }
+
+/// Says in the health whether the store answers. While the server drains it is not polled any more.
+async fn follow(store: &dyn Store, health: &Health) {
+    let mut answers = true;
+    let mut ticks = tokio::time::interval(PING_EVERY);
+    loop {
+        ticks.tick().await;
+        let pinged = store.ping().await;
+        match (&pinged, answers) {
+            (Ok(()), false) => {
+                tracing::info!("the store answers again");
+                health.serving().await;
+            }
+            (Err(error), true) => {
+                tracing::error!(%error, "the store does not answer; health says NOT_SERVING until it does");
+                health.not_serving().await;
+            }
+            (Ok(()), true) | (Err(_), false) => {}
+        }
+        answers = pinged.is_ok();
+    }
+}
+
+/// How often the store is asked whether it answers: balancers ask the health about as often.
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// A payment that shows what the placeholders do.
 const EXAMPLE: &str = r#"{"merchant_id":"demo","customer_email":"ana@example.com","items":[{"type":"PAYMENT_INTENT","price":"50","currency":"USD"}],"metadata":{"order":"A 17"},"redirect_url":"https://shop.example.com/paid?id={{id}}&order={{metadata.order}}"}"#;

@@ -115,8 +115,8 @@ mod tests {
             ("1000000000000000", 2, Err(InvalidAmount::TooLarge { digits: WHOLE_DIGITS })),
         ] {
             assert_eq!(
-                Amount::parse(text, places).map(|amount| amount.to_string()).as_deref(),
-                answer.as_deref().map_err(|e| e),
+                Amount::parse(text, places).map(|amount| amount.to_string()),
+                answer.map(str::to_owned),
                 "{text}"
             );
         }

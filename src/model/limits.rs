@@ -1,5 +1,5 @@
 //! Every maximum of the data, in one place, each with its reason. The limits of connections and calls stand in
-//! [`crate::server::limits`].
+//! [`crate::server::Limits`] and [`crate::grpc::Limits`].
 
 use std::time::Duration;
 

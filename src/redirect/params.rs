@@ -65,7 +65,7 @@ impl Filled {
         let fragment = self.text.split_off(at);
         let mut separator = match self.text.find('?') {
             None => "?",
-            Some(query) if query + 1 == self.text.len() => "",
+            Some(query) if query + 1 == self.text.len() || self.text.ends_with('&') => "",
             Some(_) => "&",
         };
         for (name, value) in pairs {

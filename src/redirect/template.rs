@@ -247,8 +247,11 @@ fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a template is shorter than 4 GiB")
 }
 
-/// The placeholder that begins at `at`, with its length; `None` when none begins there.
-fn placeholder_at(text: &str, at: usize) -> Result<Option<(Box<[Step]>, usize)>, InvalidTemplate> {
+/// A placeholder's path, and the bytes that it was read from.
+type Read = (Box<[Step]>, usize);
+
+/// The placeholder that begins at `at`; `None` when none begins there.
+fn placeholder_at(text: &str, at: usize) -> Result<Option<Read>, InvalidTemplate> {
     let rest = &text[at..];
     let Some(first) = brace(rest, Brace::Open) else { return Ok(None) };
     let Some(second) = brace(&rest[first..], Brace::Open) else {
@@ -275,7 +278,7 @@ fn placeholder_at(text: &str, at: usize) -> Result<Option<(Box<[Step]>, usize)>,
 }
 
 /// `CHECKOUT_SESSION_ID}` or `ERROR_CODE}`: Clover's placeholders, which work everywhere.
-fn provider_placeholder(rest: &str) -> Option<(Box<[Step]>, usize)> {
+fn provider_placeholder(rest: &str) -> Option<Read> {
     [("CHECKOUT_SESSION_ID", "id"), ("ERROR_CODE", "error_code")].into_iter().find_map(|(name, field)| {
         let close = brace(rest.strip_prefix(name)?, Brace::Close)?;
         Some((Box::from([Step::Name(field.into())]), name.len() + close))

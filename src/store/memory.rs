@@ -1,6 +1,9 @@
 //! The store that forgets: sessions and merchants in maps of this process, for tests and trials.
 
-use super::{ChangeFeed, Changes, Created, Loaded, Replaced, Store, StoreError, compare_with_first};
+use super::{
+    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first, id_in_use,
+    is_same_session,
+};
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use ahash::AHashMap;
 use async_trait::async_trait;
@@ -8,6 +11,7 @@ use std::{
     collections::{BTreeSet, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
+use tokio::sync::mpsc;
 
 /// Parts of the session map, so that writers seldom wait for each other. A power of two.
 const SHARDS: usize = 64;
@@ -48,9 +52,14 @@ impl MemoryStore {
         read(self.shard(id)).get(&id).cloned()
     }
 
-    fn insert(&self, session: Session) {
-        lock(&self.over).insert((session.over_at(), session.id));
-        write(self.shard(session.id)).insert(session.id, Arc::new(session));
+    fn insert(&self, session: Session) -> Result<(), StoreError> {
+        let (id, over_at) = (session.id, session.over_at());
+        match write(self.shard(id)).entry(id) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Arc::new(session))),
+            Entry::Occupied(_) => return Err(id_in_use(id)),
+        }
+        lock(&self.over).insert((over_at, id));
+        Ok(())
     }
 
     fn remove_if_over(&self, id: SessionId, cutoff: Timestamp) -> Removal {
@@ -83,14 +92,15 @@ fn key_of(session: &Session) -> Option<Key> {
 impl Store for MemoryStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
         let Some(key) = key_of(&session) else {
-            self.insert(session);
+            self.insert(session)?;
             return Ok(Created::New);
         };
         let mut keys = lock(&self.keys);
         match keys.entry(key) {
             Entry::Vacant(vacant) => {
-                vacant.insert(session.id);
-                self.insert(session);
+                let id = session.id;
+                self.insert(session)?;
+                vacant.insert(id);
                 Ok(Created::New)
             }
             Entry::Occupied(taken) => {
@@ -158,6 +168,52 @@ impl Store for MemoryStore {
             }
         }
         Ok(removed)
+    }
+
+    async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
+        // All locks together are one moment; the copies are pointers. Sessions first would do as well: nothing is
+        // written while all are held.
+        let records: Vec<Record> = {
+            let merchants = read(&self.merchants);
+            let shards = self.shards.each_ref().map(read);
+            let merchants = merchants.values().cloned().map(Record::Merchant);
+            merchants.chain(shards.iter().flat_map(|shard| shard.values().cloned().map(Record::Session))).collect()
+        };
+        for record in records {
+            if into.send(record).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
+        let (id, over_at, key) = (session.id, session.over_at(), key_of(&session));
+        {
+            let mut keys = lock(&self.keys);
+            if key.as_ref().and_then(|key| keys.get(key)).is_some_and(|owner| *owner != id) {
+                return Ok(Imported::Conflict);
+            }
+            match write(self.shard(id)).entry(id) {
+                Entry::Occupied(entry) if !is_same_session(entry.get(), &session) => return Ok(Imported::Conflict),
+                Entry::Occupied(entry) if entry.get().version >= session.version => return Ok(Imported::Kept),
+                Entry::Occupied(mut entry) => drop(entry.insert(session.into())),
+                Entry::Vacant(vacant) => drop(vacant.insert(session.into())),
+            }
+            keys.extend(key.map(|key| (key, id)));
+        }
+        lock(&self.over).insert((over_at, id));
+        self.changes.notify(id);
+        Ok(Imported::Saved)
+    }
+
+    async fn import_merchant(&self, merchant: Merchant) -> Result<Imported, StoreError> {
+        let mut merchants = write(&self.merchants);
+        if merchants.get(&merchant.id).is_some_and(|stands| stands.version >= merchant.version) {
+            return Ok(Imported::Kept);
+        }
+        merchants.insert(merchant.id.clone(), merchant.into());
+        Ok(Imported::Saved)
     }
 
     fn changes(&self, id: SessionId) -> Changes {

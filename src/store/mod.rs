@@ -6,15 +6,22 @@
 mod changes;
 mod memory;
 pub mod record;
+pub mod redb;
+pub mod postgres;
+pub mod export;
+pub mod backup;
 mod url;
 
 pub use changes::{ChangeFeed, Changes};
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
+pub use redb::RedbStore;
 pub use url::{InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// The contract. Every method is one atomic step; what it acknowledges is durable, on every store but memory.
 #[async_trait]
@@ -28,6 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// - **C4** Keys of other merchants and of other kinds are other keys.
     /// - **C5** When calls with one key race, exactly one session exists after all return, and all that had the equal
     ///   fingerprint got it.
+    /// - **C6** A new session under an id that is in use is [`StoreError::Unavailable`]; nothing is written. Chance does
+    ///   not do this to version 7 ids, so it is not worth an answer of its own, but it must not cost the session that
+    ///   is there.
     async fn create(&self, session: Session) -> Result<Created, StoreError>;
 
     /// Finds the session that was created with a key.
@@ -78,10 +88,35 @@ pub trait Store: Send + Sync + 'static {
     /// - **W1** Every replacement of it that is acknowledged after this call wakes the watcher, whoever wrote it.
     fn changes(&self, id: SessionId) -> Changes;
 
+    /// Sends every merchant and then every session, as they are at one moment; see [`export`](mod@export).
+    ///
+    /// - **E1** Everything acknowledged before the call is sent, each thing once, and all of it as of one moment: of
+    ///   two writes that were acknowledged one after the other, never the second without the first.
+    /// - **E2** Writes go on meanwhile, however slow the receiver is. When it is gone, this ends.
+    async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError>;
+
+    /// Saves a session of an export as it is, with its key, its ending and its version.
+    ///
+    /// - **I1** One that does not exist is saved: [`Imported::Saved`].
+    /// - **I2** A state newer than the one that stands replaces it, and wakes the watchers: [`Imported::Saved`]. Any
+    ///   other writes nothing: [`Imported::Kept`]. So importing twice is harmless, in any order.
+    /// - **I3** When another session has its key, or what has its id was created by another call, nothing is written:
+    ///   [`Imported::Conflict`].
+    async fn import_session(&self, session: Session) -> Result<Imported, StoreError>;
+
+    /// Saves a merchant of an export as it is, with its version.
+    ///
+    /// - **I4** A state newer than the one that stands is saved: [`Imported::Saved`]. Any other writes nothing:
+    ///   [`Imported::Kept`].
+    async fn import_merchant(&self, merchant: Merchant) -> Result<Imported, StoreError>;
+
     /// Answers when the store can serve.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Makes everything acknowledged durable and lets go of what is open; no other call follows.
+    ///
+    /// - **D1** Opened again, a store has everything that it acknowledged, and goes on with it; only the one in memory
+    ///   has nothing.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
@@ -114,6 +149,26 @@ pub enum Replaced {
     Stale,
 }
 
+/// What an export consists of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A merchant that was written at least once.
+    Merchant(Arc<Merchant>),
+    /// A session.
+    Session(Arc<Session>),
+}
+
+/// What came of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was saved.
+    Saved,
+    /// What stands is as new or newer, and stays.
+    Kept,
+    /// Another session has its key or its id.
+    Conflict,
+}
+
 /// Why a store failed. The text is for the log, not for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -129,4 +184,14 @@ pub enum StoreError {
 pub(crate) fn compare_with_first(session: &Session, first: Arc<Session>) -> Created {
     let sent = |session: &Session| session.idempotency.as_ref().map(|idempotency| idempotency.fingerprint);
     if sent(session) == sent(&first) { Created::Before(first) } else { Created::KeyReused }
+}
+
+/// Whether two states are states of one session: what the create call said never changes.
+pub(crate) fn is_same_session(one: &Session, other: &Session) -> bool {
+    (one.id, &one.merchant_id, &one.idempotency) == (other.id, &other.merchant_id, &other.idempotency)
+}
+
+/// What a create under an id that exists comes to.
+pub(crate) fn id_in_use(id: SessionId) -> StoreError {
+    StoreError::Unavailable(format!("a new session has the id of another one, {id}"))
 }

@@ -80,6 +80,20 @@ pub fn read_session(text: &[u8]) -> Result<Session, StoreError> {
     })
 }
 
+/// What of a session's record is not its own: whose key it has.
+#[derive(Debug, Deserialize)]
+pub(crate) struct KeyOwner {
+    /// The merchant that it belongs to.
+    pub merchant_id: MerchantId,
+    /// The key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Reads only whose key a session has, for a fraction of the cost of reading it.
+pub(crate) fn read_key_owner(text: &[u8]) -> Result<KeyOwner, StoreError> {
+    serde_json::from_slice(text).map_err(unreadable)
+}
+
 /// Writes a merchant down.
 pub fn write_merchant(merchant: &Merchant) -> String {
     let record = MerchantRecord {

@@ -188,8 +188,8 @@ fn rows() -> Vec<Row> {
             (
                 method,
                 "/metadata",
-                json!({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}),
-                "metadata.a.b.c.d.e.f.g",
+                json!({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {}}}}}}}}}),
+                "metadata.a.b.c.d.e.f.g.h",
                 "at most 8",
             ),
         ]);

@@ -1,0 +1,94 @@
+//! The pure core in nanoseconds: `cargo bench --bench core`.
+
+use divan::{Bencher, black_box};
+use serde_json::json;
+use std::time::Duration;
+use uuid::Uuid;
+use waypost::{
+    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
+    redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Template, decide},
+};
+
+fn main() {
+    divan::main();
+}
+
+const BITGPT: &str = "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}";
+const PLAIN: &str = "https://www.your-site.com/success";
+
+/// BitGPT's example with a fifth placeholder, or Mercado Pago's.
+fn session(kind: Kind, url: &str) -> Session {
+    let body = json!({
+        "redirect_url": url,
+        "checkout_pro": {"back_urls": {"success": url}},
+        "external_reference": "order_pro_123",
+        "items": [{"type": "PAYMENT_INTENT", "price": "50", "currency": "USD"}],
+        "metadata": {"example": "custom-value-1", "another example": "custom-value-2"},
+    });
+    let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
+    let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
+    let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
+    Session::open(id, merchant_id, body.as_object().expect("an object"), created, expires).expect("a session")
+}
+
+fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
+    let late =
+        Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
+    let order_id = session.id.to_string();
+    let decision = decide(&Question {
+        kind: session.id.kind(),
+        outcome: Outcome::Success,
+        settings,
+        request: &session.return_urls,
+        precedence: Precedence::SettingsFirst,
+        values: &Root::at_resolve(session.id, &session.merchant_id, &session.body, late),
+        params: match session.id.kind() {
+            Kind::Order => ReturnParams::Order {
+                payment_id: late.payment_id,
+                status: late.status,
+                external_reference: session.external_reference.as_deref(),
+                order_id: &order_id,
+            },
+            kind => ReturnParams::None(kind),
+        },
+        policy: Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] },
+        auto_return: AutoReturn::Approved,
+        delay: Duration::from_secs(5),
+    });
+    decision.redirect.expect("a redirect").url.as_str().len()
+}
+
+/// Five placeholders, four of them bound at create; the final check included.
+#[divan::bench]
+fn resolve_payment_with_five_placeholders(bencher: Bencher) {
+    let (session, settings) = (session(Kind::Payment, BITGPT), ReturnUrls::default());
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+}
+
+/// Four parameters added.
+#[divan::bench]
+fn resolve_order(bencher: Bencher) {
+    let (session, settings) = (session(Kind::Order, PLAIN), ReturnUrls::default());
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+}
+
+/// The settings' template leads into the body, which is read for it.
+#[divan::bench]
+fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
+    let session = session(Kind::Payment, PLAIN);
+    let mut settings = ReturnUrls::default();
+    settings.set(Outcome::Success, Some(Template::compile(BITGPT).expect("a template")));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+}
+
+/// What the final check cannot do without.
+#[divan::bench]
+fn url_parse_alone(bencher: Bencher) {
+    let url = "https://example.com/redirect?id=invoice_01986132-e354-7676-9b4a-fc8dd5c5253e&metadata-value-spaced=custom-value-2&metadata-value-normal=custom-value-1&item=PAYMENT_INTENT&payment=123456789";
+    bencher.bench(|| url::Url::parse(black_box(url)));
+}
+
+#[divan::bench]
+fn compile_and_bind_a_session(bencher: Bencher) {
+    bencher.bench(|| session(Kind::Payment, black_box(BITGPT)));
+}

@@ -1,0 +1,324 @@
+//! The whole server in one run, as ratios: `cargo bench --bench server`.
+//!
+//! Three things are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, `Health/Check` of the
+//! same process, and `ResolveRedirect` of the same service on tonic's own server with its defaults. The servers have
+//! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::Request;
+use prost::Message;
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpStream, task::JoinSet};
+use waypost::{
+    app::{App, Clock},
+    grpc::{Merchants, Redirects},
+    proto::v1::{
+        CreatePaymentRequest, CreatePaymentResponse, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
+        merchant_service_server::MerchantServiceServer, redirect_service_server::RedirectServiceServer,
+    },
+    redirect::Mode,
+    store::MemoryStore,
+};
+
+const ROLE: &str = "WAYPOST_BENCH_ROLE";
+const CONNECTIONS: usize = 4;
+const IN_FLIGHT: usize = 16;
+const SESSIONS: usize = 10_000;
+const SERVER_CORE: usize = 0;
+const LOAD_CORE: usize = 1;
+
+fn main() {
+    if env::var(ROLE).is_ok() {
+        serve_with_stock_tonic();
+        return;
+    }
+    // `cargo test` runs benches too, to see that they work: then once, and shortly.
+    let number = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let tests = !env::args().any(|arg| arg == "--bench");
+    let (seconds, rounds) = if tests {
+        (0.05, 1)
+    } else {
+        (number("WAYPOST_BENCH_SECONDS", 1.0), number("WAYPOST_BENCH_ROUNDS", 5.0) as usize)
+    };
+    let sessions = if tests { 100 } else { SESSIONS };
+
+    let waypost = Server::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args([
+        "serve",
+        "--sandbox",
+        "--store",
+        "memory:",
+        "--workers",
+        "1",
+        "--grpc-addr",
+        "127.0.0.1:0",
+        "--page-addr",
+        "off",
+    ]));
+    let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
+    pin(0, LOAD_CORE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut targets = [
+            Target::new("waypost ResolveRedirect", &waypost, resolves(&waypost, sessions).await).await,
+            Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
+            Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
+        ];
+        for round in 0..=rounds {
+            for target in &mut targets {
+                let measured = target.measure(Duration::from_secs_f64(seconds)).await;
+                // The first round warms up.
+                if round > 0 || rounds == 1 {
+                    target.rounds.push(measured);
+                }
+            }
+        }
+        report(&targets);
+    });
+}
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const RESOLVE: &str = "/waypost.v1.RedirectService/ResolveRedirect";
+const CREATE: &str = "/waypost.v1.RedirectService/CreatePayment";
+const RECORD: &str = "/waypost.v1.RedirectService/RecordOutcome";
+
+/// A server in a process of its own, on its core.
+struct Server {
+    process: Child,
+    addr: SocketAddr,
+}
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
+        pin(process.id(), SERVER_CORE);
+        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let mut addrs =
+            lines.map_while(Result::ok).filter_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok());
+        Self { addr: addrs.next().expect("its address"), process }
+    }
+
+    /// Seconds of processor time so far.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("its times");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        // Fields 14 and 15 of proc(5), counted after the name; Linux counts a hundred ticks a second.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Binds a process and its threads to come to a core; 0 is this one.
+fn pin(process: u32, core: usize) {
+    // SAFETY: the set is a plain bit set that lives for the call.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(process as libc::pid_t, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
+
+/// The service as a team would start it: tonic's server, tokio's default runtime.
+fn serve_with_stock_tonic() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    println!("gRPC {}", listener.local_addr().expect("its address"));
+    listener.set_nonblocking(true).expect("a socket");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let app = App::new(Arc::new(MemoryStore::default()), Mode::Sandbox, Clock::System);
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+        tonic::transport::Server::builder()
+            .add_service(RedirectServiceServer::new(Redirects::new(app.clone())))
+            .add_service(MerchantServiceServer::new(Merchants::new(app)))
+            .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener))
+            .await
+            .expect("to serve");
+    });
+}
+
+/// A kind of call to a server, and what was measured of it.
+struct Target<'s> {
+    name: &'static str,
+    server: &'s Server,
+    connections: Vec<SendRequest<Bytes>>,
+    requests: Arc<[(&'static str, Bytes)]>,
+    rounds: Vec<Measured>,
+}
+
+struct Measured {
+    calls_per_second: f64,
+    server_micros_per_call: f64,
+    p50_micros: u64,
+    p99_micros: u64,
+}
+
+impl<'s> Target<'s> {
+    async fn new(name: &'static str, server: &'s Server, requests: Vec<(&'static str, Bytes)>) -> Self {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(connect(server.addr).await);
+        }
+        Self { name, server, connections, requests: requests.into(), rounds: Vec::new() }
+    }
+
+    async fn measure(&self, length: Duration) -> Measured {
+        let mut tasks = JoinSet::new();
+        let (began, cpu) = (Instant::now(), self.server.cpu());
+        for (number, connection) in (0..CONNECTIONS * IN_FLIGHT).zip(self.connections.iter().cycle()) {
+            let (mut connection, requests) = (connection.clone(), Arc::clone(&self.requests));
+            tasks.spawn(async move {
+                let mut latencies = Vec::new();
+                // Each task walks through the sessions from a place of its own, with a stride that meets them all.
+                let mut at = number * 7_919;
+                while began.elapsed() < length {
+                    let (path, message) = &requests[at % requests.len()];
+                    at += 6_151;
+                    let sent = Instant::now();
+                    call(&mut connection, path, message.clone()).await;
+                    latencies.push(sent.elapsed());
+                }
+                latencies
+            });
+        }
+        let mut latencies = hdrhistogram::Histogram::<u64>::new(3).expect("a histogram");
+        while let Some(done) = tasks.join_next().await {
+            for latency in done.expect("a task") {
+                latencies.record(latency.as_micros() as u64).expect("a latency");
+            }
+        }
+        let (calls, elapsed) = (latencies.len() as f64, began.elapsed().as_secs_f64());
+        Measured {
+            calls_per_second: calls / elapsed,
+            server_micros_per_call: (self.server.cpu() - cpu) * 1e6 / calls,
+            p50_micros: latencies.value_at_quantile(0.5),
+            p99_micros: latencies.value_at_quantile(0.99),
+        }
+    }
+
+    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+}
+
+fn report(targets: &[Target<'_>; 3]) {
+    println!(
+        "{CONNECTIONS} connections, {IN_FLIGHT} calls in flight on each, one server core; medians of {} rounds",
+        targets[0].rounds.len()
+    );
+    println!("{:<30} {:>12} {:>16} {:>10} {:>10}", "", "calls/s", "server us/call", "p50 us", "p99 us");
+    for target in targets {
+        println!(
+            "{:<30} {:>12.0} {:>16.2} {:>10.0} {:>10.0}",
+            target.name,
+            target.median(|measured| measured.calls_per_second),
+            target.median(|measured| measured.server_micros_per_call),
+            target.median(|measured| measured.p50_micros as f64),
+            target.median(|measured| measured.p99_micros as f64),
+        );
+    }
+    let [resolve, health, stock] = targets;
+    for (name, other) in [("Health/Check", health), ("stock tonic", stock)] {
+        // Ratios within a round: what else the machine did then, it did to both.
+        let mut ratios: Vec<f64> =
+            resolve.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();
+        ratios.sort_by(f64::total_cmp);
+        println!(
+            "ResolveRedirect is {:.2} times {name} ({:.2} to {:.2})",
+            ratios[ratios.len() / 2],
+            ratios[0],
+            ratios[ratios.len() - 1]
+        );
+    }
+}
+
+async fn connect(addr: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(addr).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(1 << 24)
+        .handshake(stream)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    sender
+}
+
+/// One unary call; the message of the answer.
+async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Bytes {
+    std::future::poll_fn(|cx| connection.poll_ready(cx)).await.expect("a stream");
+    let request = Request::post(format!("http://localhost{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .expect("a request");
+    let (answer, mut body) = connection.send_request(request, false).expect("a stream");
+    body.send_data(message, true).expect("a stream");
+    let mut answer = answer.await.expect("an answer").into_body();
+    let mut bytes = BytesMut::new();
+    while let Some(data) = answer.data().await {
+        let data = data.expect("the answer's bytes");
+        let _ = answer.flow_control().release_capacity(data.len());
+        bytes.put(data);
+    }
+    let trailers = answer.trailers().await.expect("trailers").expect("trailers");
+    assert_eq!(trailers["grpc-status"], "0", "{path}");
+    bytes.split_off(5).freeze()
+}
+
+fn frame(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(message.len() + 5);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).expect("a small message"));
+    framed.put_slice(message);
+    framed.freeze()
+}
+
+/// BitGPT's example with a fifth placeholder, created and paid so many times: the calls that resolve them.
+async fn resolves(server: &Server, sessions: usize) -> Vec<(&'static str, Bytes)> {
+    let metadata = [("example", "custom-value-1"), ("another example", "custom-value-2")];
+    let text = |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.into())) };
+    let create = CreatePaymentRequest {
+        merchant_id: "6CQXXXXXXXYE1".into(),
+        customer_email: "[email protected]".into(),
+        items: vec![PaymentItem { r#type: "PAYMENT_INTENT".into(), price: "50".into(), currency: "USD".into() }],
+        metadata: Some(prost_types::Struct { fields: metadata.map(|(key, value)| (key.to_owned(), text(value))).into() }),
+        redirect_url: "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}".into(),
+        ..CreatePaymentRequest::default()
+    };
+    let create = frame(&create.encode_to_vec());
+    let mut connection = connect(server.addr).await;
+    let mut requests = Vec::with_capacity(sessions);
+    for _ in 0..sessions {
+        let created =
+            CreatePaymentResponse::decode(call(&mut connection, CREATE, create.clone()).await).expect("an answer");
+        let session_id = created.session.expect("a session").session_id;
+        let record = RecordOutcomeRequest {
+            session_id: session_id.clone(),
+            outcome: 1,
+            payment_id: "123456789".into(),
+            ..RecordOutcomeRequest::default()
+        };
+        call(&mut connection, RECORD, frame(&record.encode_to_vec())).await;
+        let resolve = ResolveRedirectRequest { session_id, ..ResolveRedirectRequest::default() };
+        requests.push((RESOLVE, frame(&resolve.encode_to_vec())));
+    }
+    requests
+}

@@ -1,0 +1,93 @@
+//! Where the server is, as it is typed. Never looks a name up and never connects.
+
+use http::Uri;
+use std::{fmt, str::FromStr};
+
+/// The address of a server that is spoken to without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress(Uri);
+
+impl ServerAddress {
+    /// For the client to connect to.
+    pub const fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+impl FromStr for ServerAddress {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" => {}
+            "https" => return Err(InvalidAddress::Tls),
+            _ => return Err(InvalidAddress::Form),
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#', '@']) {
+            return Err(InvalidAddress::Form);
+        }
+        let uri: Uri = format!("http://{authority}/").parse().map_err(|_| InvalidAddress::Form)?;
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(InvalidAddress::Form);
+        }
+        // HTTP's port 80 is never meant, and to try it would be a riddle.
+        if uri.port_u16().is_none() {
+            return Err(InvalidAddress::Port);
+        }
+        Ok(Self(uri))
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0.authority().map_or("", http::uri::Authority::as_str))
+    }
+}
+
+/// The text is not an address that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// Scheme `https`.
+    #[error("TLS is not supported yet: write http://HOST:PORT, and use it only over a network that you trust")]
+    Tls,
+    /// Without a port.
+    #[error("has no port: write http://HOST:PORT, such as http://127.0.0.1:50051")]
+    Port,
+    /// Anything else.
+    #[error("is not an address: write http://HOST:PORT or HOST:PORT, with nothing before or after")]
+    Form,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, InvalidAddress>) {
+        let read = text.parse::<ServerAddress>().map(|address| address.to_string());
+        assert_eq!(read, expected.map(str::to_owned), "{text}");
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_with_or_without_the_scheme() {
+        check("http://127.0.0.1:50051", Ok("http://127.0.0.1:50051"));
+        check("http://127.0.0.1:50051/", Ok("http://127.0.0.1:50051"));
+        check("127.0.0.1:50051", Ok("http://127.0.0.1:50051"));
+        check("waypost.payments.svc:50051", Ok("http://waypost.payments.svc:50051"));
+        check("[::1]:50051", Ok("http://[::1]:50051"));
+        check("HTTP://localhost:1", Ok("http://localhost:1"));
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused_with_what_to_write() {
+        check("https://pay.example.com:443", Err(InvalidAddress::Tls));
+        check("localhost", Err(InvalidAddress::Port));
+        check("http://localhost", Err(InvalidAddress::Port));
+        for text in ["", ":50051", "http://:50051", "unix:///run/x", "a:1/path", "a:1?q", "me@a:1", "a b:1", "a:99999"]
+        {
+            let read = text.parse::<ServerAddress>();
+            assert!(matches!(read, Err(InvalidAddress::Form | InvalidAddress::Port)), "{text}: {read:?}");
+        }
+    }
+}

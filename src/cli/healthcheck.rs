@@ -1,0 +1,46 @@
+//! `waypost healthcheck`: for container platforms, whose image has neither a shell nor another client in it.
+
+use super::{
+    address::ServerAddress,
+    client::{Connection, DEFAULT_SERVER, timeout},
+    failure::Failure,
+};
+use clap::Args;
+use std::time::Duration;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+/// Whose health.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// A service of the server, such as `waypost.v1.RedirectService` [default: the server as a whole].
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// The server, spoken to without TLS: `http://HOST:PORT` or `HOST:PORT`.
+    #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS", help_heading = "Connection")]
+    server: ServerAddress,
+
+    /// The longest to wait for the server; shorter than that of other commands, as platforms ask often.
+    #[arg(long, env = "WAYPOST_HEALTHCHECK_TIMEOUT", default_value = "2s", value_name = "TIME", value_parser = timeout, help_heading = "Connection")]
+    timeout: Duration,
+}
+
+impl Healthcheck {
+    /// Succeeds when the server says `SERVING`. Everything else is [`Failure::Unhealthy`]: to Docker, exit codes above
+    /// 1 are reserved.
+    pub fn run(self) -> Result<String, Failure> {
+        let connection = Connection { server: self.server, timeout: self.timeout };
+        let service = self.service.unwrap_or_default();
+        let request = HealthCheckRequest { service: service.clone() };
+        let answer = connection.call(request, async |channel, request| HealthClient::new(channel).check(request).await);
+        match answer {
+            Ok(answer) if answer.status() == ServingStatus::Serving => Ok("serving".into()),
+            Ok(answer) => Err(Failure::Unhealthy(format!("the server is {}", answer.status().as_str_name()))),
+            Err(Failure::Refused(status)) if status.code() == Code::NotFound => {
+                Err(Failure::Unhealthy(format!("the server has no service `{service}`")))
+            }
+            Err(failure) => Err(Failure::Unhealthy(failure.to_string())),
+        }
+    }
+}

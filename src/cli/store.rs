@@ -1,0 +1,156 @@
+//! `waypost store`: an operator's work on a store, beside the server.
+
+use super::failure::Failure;
+use crate::store::{
+    StoreUrl, backup,
+    export::{self, Totals},
+    redb,
+};
+use clap::{Args, Subcommand};
+use std::{
+    fmt::Display,
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+/// What is done with a store.
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Reads a whole `redb:` file that no server has open, and says what is wrong with it.
+    #[command(after_help = "Example:\n  waypost store check --store redb:/var/lib/waypost/waypost.redb")]
+    Check(At),
+    /// Writes all sessions and merchants as JSON lines, as they are at one moment. Servers go on serving.
+    #[command(after_help = "Example:\n  waypost store export backup.jsonl --store redb:/var/lib/waypost/waypost.redb")]
+    Export(AtFile),
+    /// Saves what an export holds, but nothing that is older than what is there. May be repeated.
+    #[command(after_help = "Example:\n  waypost store import backup.jsonl --store redb:new.redb")]
+    Import(AtFile),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub struct At {
+    /// The store: `redb:PATH` or `postgres://...`.
+    #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
+    store: StoreUrl,
+}
+
+/// Which store, and which file.
+#[derive(Debug, Args)]
+pub struct AtFile {
+    /// The file of JSON lines; `-` for standard output or input.
+    file: PathBuf,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Store {
+    /// Does it, and says what came of it.
+    pub fn run(&self) -> Result<String, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+        match self {
+            Self::Check(at) => at.check(),
+            Self::Export(at) => runtime.block_on(at.export()),
+            Self::Import(at) => runtime.block_on(at.import()),
+        }
+    }
+}
+
+impl At {
+    fn check(&self) -> Result<String, Failure> {
+        let StoreUrl::Redb(path) = &self.store else {
+            return Err(Failure::Usage(format!("--store {}: only a `redb:` file can be checked", self.store)));
+        };
+        let report = redb::check(path).map_err(|error| self.failed(error))?;
+        let held =
+            format!("{} sessions, {} merchants, {} idempotency keys", report.sessions, report.merchants, report.keys);
+        if report.problems == 0 {
+            return Ok(format!("{held}: no problem found"));
+        }
+        Err(self.failed(format!("{held}, {} problems:\n  {}", report.problems, report.named.join("\n  "))))
+    }
+
+    fn failed(&self, problem: impl Display) -> Failure {
+        Failure::Failed(format!("--store {}: {problem}", self.store))
+    }
+}
+
+impl AtFile {
+    async fn export(&self) -> Result<String, Failure> {
+        let mut file = self.create()?;
+        let served = match &self.at.store {
+            StoreUrl::Redb(path) => {
+                backup::connect(path).map_err(|error| self.at.failed(format!("cannot ask the server: {error}")))?
+            }
+            StoreUrl::Memory | StoreUrl::Postgres(_) => None,
+        };
+        let totals = match served {
+            Some(stream) => {
+                export::copy(&mut BufReader::new(stream), &mut file).map_err(|error| self.at.failed(error))?
+            }
+            None => self.export_unserved(&mut file).await?,
+        };
+        let Totals { sessions, merchants } = totals;
+        // Standard output has the export itself.
+        if self.is_standard() {
+            Ok(String::new())
+        } else {
+            Ok(format!("exported {sessions} sessions and {merchants} merchants"))
+        }
+    }
+
+    async fn export_unserved(&self, file: &mut (dyn Write + Send)) -> Result<Totals, Failure> {
+        if let StoreUrl::Redb(path) = &self.at.store
+            && !path.exists()
+        {
+            return Err(self.at.failed("there is no such file"));
+        }
+        let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
+        let totals = export::export(&*store, file).await.map_err(|error| self.at.failed(error))?;
+        store.close().await.map_err(|error| self.at.failed(error))?;
+        Ok(totals)
+    }
+
+    async fn import(&self) -> Result<String, Failure> {
+        let mut file = self.open()?;
+        let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
+        let summary = export::import(&*store, &mut *file).await.map_err(|error| self.at.failed(error))?;
+        store.close().await.map_err(|error| self.at.failed(error))?;
+        let said = format!("imported {} records, kept {} that were as new or newer", summary.saved, summary.kept);
+        if summary.conflicts == 0 {
+            return Ok(said);
+        }
+        let named: Vec<String> = summary.conflicting.iter().map(ToString::to_string).collect();
+        let conflicts = summary.conflicts;
+        let text =
+            format!("{said}, left out {conflicts} sessions whose key or id another one has:\n  {}", named.join("\n  "));
+        Err(Failure::Failed(text))
+    }
+
+    fn is_standard(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    fn create(&self) -> Result<Box<dyn Write + Send>, Failure> {
+        if self.is_standard() {
+            return Ok(Box::new(BufWriter::new(io::stdout())));
+        }
+        // An export that fails must not have replaced a good one.
+        let file = File::create_new(&self.file).map_err(|error| self.unusable(&error))?;
+        Ok(Box::new(BufWriter::new(file)))
+    }
+
+    fn open(&self) -> Result<Box<dyn BufRead + Send>, Failure> {
+        if self.is_standard() {
+            return Ok(Box::new(BufReader::new(io::stdin())));
+        }
+        let file = File::open(&self.file).map_err(|error| self.unusable(&error))?;
+        Ok(Box::new(BufReader::new(file)))
+    }
+
+    fn unusable(&self, error: &io::Error) -> Failure {
+        Failure::Usage(format!("{}: {error}", self.file.display()))
+    }
+}

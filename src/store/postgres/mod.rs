@@ -1,0 +1,418 @@
+//! The store for many machines: sessions and merchants in PostgreSQL. The servers hold no state, so any number of them
+//! share one database.
+//!
+//! The only place that names SQL, and it is plain: no advisory locks, no sequences, no transaction of more than one
+//! statement, so that CockroachDB, YugabyteDB and Citus (reference tables) serve as well. What must be unique is a
+//! UNIQUE constraint, what must not be overwritten has a version in its WHERE.
+//!
+//! Nothing is cached: one statement loads a session and its merchant's settings, from one snapshot. A tightened
+//! `allowed_origins` binds every server at once, which no cache with an age can promise.
+//!
+//! A pooler in between must be in session mode: connections are told their timeouts once, and LISTEN. Where the database
+//! passes on no hints, watchers look again every [`POLL_EVERY`].
+
+mod address;
+mod database;
+mod export;
+mod failure;
+mod hints;
+mod io_thread;
+mod patience;
+mod schema;
+
+pub use schema::Migrated;
+
+use self::{
+    address::Address,
+    database::{Database, Reply, Value},
+    failure::Effect,
+    hints::Hints,
+    io_thread::IoThread,
+};
+use super::{
+    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
+    is_same_session,
+    record::{read_merchant, read_session, write_merchant, write_session},
+};
+use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_postgres::Row;
+
+/// How often a watcher looks by itself for what other servers wrote. Hints usually come before; this is how late one
+/// is noticed that got lost.
+pub const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Sessions removed by one statement: more would hold their locks for longer than a buyer should wait.
+const REMOVE_TOGETHER: usize = 1_000;
+/// How often a create looks again when the winner it lost to is removed before it is read. Removal comes a day after
+/// the end at the earliest, so once is already unheard of.
+const LOOKS: usize = 8;
+
+const INSERT_SESSION: &str = "
+    INSERT INTO waypost_sessions (session_id, merchant_id, kind, idempotency_key, over_at, version, record)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT DO NOTHING";
+const SESSION_WITH_SETTINGS: &str = "
+    SELECT s.record, m.record
+    FROM waypost_sessions s LEFT JOIN waypost_merchants m ON m.merchant_id = s.merchant_id
+    WHERE s.session_id = $1";
+const SESSION_BY_KEY: &str = "
+    SELECT record FROM waypost_sessions WHERE merchant_id = $1 AND kind = $2 AND idempotency_key = $3";
+const UPDATE_SESSION: &str = "
+    UPDATE waypost_sessions SET over_at = $3, version = $4, record = $5
+    WHERE session_id = $1 AND version = $2";
+const SELECT_MERCHANT: &str = "SELECT record FROM waypost_merchants WHERE merchant_id = $1";
+const INSERT_MERCHANT: &str = "
+    INSERT INTO waypost_merchants (merchant_id, version, record) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING";
+const UPDATE_MERCHANT: &str = "
+    UPDATE waypost_merchants SET version = $3, record = $4
+    WHERE merchant_id = $1 AND version = $2";
+const SELECT_OVER: &str = "
+    SELECT session_id FROM waypost_sessions WHERE over_at <= $1
+    ORDER BY over_at LIMIT $2";
+const DELETE_OVER: &str = "DELETE FROM waypost_sessions WHERE session_id = ANY($1) AND over_at <= $2";
+/// For imports, which may skip versions.
+const UPDATE_OLDER_MERCHANT: &str = "
+    UPDATE waypost_merchants SET version = $2, record = $3
+    WHERE merchant_id = $1 AND version < $2";
+const PING: &str = "SELECT 1";
+
+// What these read is acknowledged on the strength of having been read, though its writer may never have been told that
+// it is durable: its connection may have died while a synchronous replica was awaited. The lock makes the statement a
+// write, whose own commit is answered only after everything before it is durable, on the replica too. Shared locks do
+// not wait for each other, nor for replacements.
+const SESSION_BY_KEY_DURABLY: &str = "
+    SELECT record FROM waypost_sessions WHERE merchant_id = $1 AND kind = $2 AND idempotency_key = $3 FOR KEY SHARE";
+const SESSION_BY_ID_DURABLY: &str = "
+    SELECT version, record FROM waypost_sessions WHERE session_id = $1 FOR KEY SHARE";
+const MERCHANT_DURABLY: &str = "
+    SELECT version, record FROM waypost_merchants WHERE merchant_id = $1 FOR KEY SHARE";
+
+/// Keeps everything in a PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresStore {
+    address: Address,
+    database: Database,
+    changes: ChangeFeed,
+    hints: Hints,
+    /// Last, so that what it drives is dropped before it.
+    io: IoThread,
+}
+
+/// Why a database cannot be used. The text is for the operator and holds no password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL is wrong.
+    #[error("the store's url cannot be used: {0}")]
+    Address(String),
+    /// The database did not answer, or not to this user.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The schema is not this server's.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl PostgresStore {
+    /// Connects to a database whose schema is that of this server; [`PostgresStore::migrate`] makes it so.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let address = Address::parse(url)?;
+        let io = IoThread::start().map_err(|error| ConnectError::Unreachable(format!("no thread for it: {error}")))?;
+        let database = Database::new(&address)?;
+        let changes = ChangeFeed::default();
+        let (feed, place) = (changes.clone(), address.clone());
+        let hints = io.run(async move {
+            schema::check(&place).await?;
+            Ok(Hints::start(place, feed))
+        });
+        let hints = hints.await.map_err(|error| ConnectError::Unreachable(error.to_string()))??;
+        Ok(Self { address, database, changes, hints, io })
+    }
+
+    /// Brings the database's schema to the version of this server. Safe to repeat, and when several do it at once.
+    pub async fn migrate(url: &str) -> Result<Migrated, ConnectError> {
+        schema::migrate(&Address::parse(url)?).await
+    }
+
+    async fn run<const N: usize>(&self, statement: &'static str, values: [Value; N]) -> Result<Reply, StoreError> {
+        let database = self.database.clone();
+        self.io.run(async move { database.run(statement, &values).await }).await?
+    }
+
+    /// What stands in the way of a session that was not inserted; `None` when it has gone meanwhile.
+    async fn in_the_way(&self, session: &Session, before: Effect) -> Result<Option<Created>, StoreError> {
+        let own = |found: &Session| found.id == session.id && found.as_created() == session.as_created();
+        if let Some(idempotency) = &session.idempotency {
+            let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
+            let reply = self.run(SESSION_BY_KEY_DURABLY, values).await?;
+            if let Some(row) = reply.rows.first() {
+                let first = read_session(record(row, 0)?)?;
+                // It may be what an earlier attempt of this call wrote, whose answer was lost.
+                return Ok(Some(match before {
+                    Effect::Unknown if own(&first) => Created::New,
+                    Effect::Unknown | Effect::None => compare_with_first(session, Arc::new(first)),
+                }));
+            }
+        }
+        let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
+        let Some(row) = reply.rows.first() else { return Ok(None) };
+        match before {
+            Effect::Unknown if own(&read_session(record(row, 1)?)?) => Ok(Some(Created::New)),
+            Effect::Unknown | Effect::None => Err(StoreError::Unavailable("the session's id is in use".to_owned())),
+        }
+    }
+
+    /// Wakes everybody who watches a session that an import changed.
+    fn saved(&self, id: SessionId) -> Imported {
+        self.changes.notify(id);
+        self.hints.send(id);
+        Imported::Saved
+    }
+
+    /// What a replacement came to whose statement changed nothing; `wanted` is what it would have written.
+    async fn settle(
+        &self,
+        before: Effect,
+        read_durably: &'static str,
+        id: Value,
+        wanted: (i64, &[u8]),
+    ) -> Result<Replaced, StoreError> {
+        if before == Effect::None {
+            return Ok(Replaced::Stale);
+        }
+        // An earlier attempt may have done it, and then nothing was left to do.
+        let reply = self.run(read_durably, [id]).await?;
+        let Some(row) = reply.rows.first() else { return Ok(Replaced::Stale) };
+        let version: i64 = row.try_get(0).map_err(unreadable)?;
+        match version.cmp(&wanted.0) {
+            std::cmp::Ordering::Equal if record(row, 1)? == wanted.1 => Ok(Replaced::Done),
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Ok(Replaced::Stale),
+            // It may have been done and replaced since: neither answer would be true for certain.
+            std::cmp::Ordering::Greater => {
+                Err(StoreError::Unavailable("the connection was lost and whether it wrote is unknown".to_owned()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn create(&self, session: Session) -> Result<Created, StoreError> {
+        for _ in 0..LOOKS {
+            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
+            if reply.affected == 1 {
+                return Ok(Created::New);
+            }
+            if let Some(answer) = self.in_the_way(&session, reply.before).await? {
+                return Ok(answer);
+            }
+        }
+        Err(StoreError::Unavailable("the session that has the key is removed again and again".to_owned()))
+    }
+
+    async fn session_by_key(
+        &self,
+        merchant_id: &MerchantId,
+        kind: Kind,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let reply = self.run(SESSION_BY_KEY, key_values(merchant_id, kind, key)).await?;
+        reply.rows.first().map(|row| read_session(record(row, 0)?).map(Arc::new)).transpose()
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
+        let reply = self.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
+        let Some(row) = reply.rows.first() else { return Ok(None) };
+        let session = read_session(record(row, 0)?)?;
+        let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
+        let merchant = match settings {
+            Some(settings) => read_merchant(settings)?,
+            None => Merchant::default_for(session.merchant_id.clone()),
+        };
+        Ok(Some(Loaded { session: Arc::new(session), merchant: Arc::new(merchant) }))
+    }
+
+    async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
+        let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
+        let reply = self.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
+        let replaced = match reply.affected {
+            0 => self.settle(reply.before, SESSION_BY_ID_DURABLY, id_value(id), (version, &text)).await?,
+            _ => Replaced::Done,
+        };
+        if replaced == Replaced::Done {
+            self.changes.notify(id);
+            self.hints.send(id);
+        }
+        Ok(replaced)
+    }
+
+    async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        let reply = self.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
+        reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
+    }
+
+    async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
+        let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
+        let text = write_merchant(&merchant).into_bytes();
+        let reply = if version == 1 {
+            self.run(INSERT_MERCHANT, [Box::new(id.clone()), Box::new(version), Box::new(text.clone())]).await?
+        } else {
+            let values: [Value; 4] =
+                [Box::new(id.clone()), Box::new(version - 1), Box::new(version), Box::new(text.clone())];
+            self.run(UPDATE_MERCHANT, values).await?
+        };
+        match reply.affected {
+            0 => self.settle(reply.before, MERCHANT_DURABLY, Box::new(id), (version, &text)).await,
+            _ => Ok(Replaced::Done),
+        }
+    }
+
+    async fn remove_over(&self, cutoff: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let limit = i64::try_from(limit.min(REMOVE_TOGETHER)).unwrap_or(i64::MAX);
+        loop {
+            let reply = self.run(SELECT_OVER, [Box::new(cutoff.as_micros()), Box::new(limit)]).await?;
+            let ids = reply.rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Vec<u8>>, _>>();
+            let ids = ids.map_err(unreadable)?;
+            if ids.is_empty() {
+                return Ok(0);
+            }
+            // A session may have gained time since, so the cutoff is asked again.
+            let reply = self.run(DELETE_OVER, [Box::new(ids), Box::new(cutoff.as_micros())]).await?;
+            // None means that another server removed these; there may be more, and 0 would say that there are not.
+            if reply.affected > 0 {
+                return Ok(usize::try_from(reply.affected).unwrap_or(usize::MAX));
+            }
+        }
+    }
+
+    fn changes(&self, id: SessionId) -> Changes {
+        self.changes.subscribe(id).polling(POLL_EVERY)
+    }
+
+    async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
+        // A few rows at a time: reading a record takes time that the thread has for everybody's I/O.
+        let (sender, receiver) = mpsc::channel(1);
+        let exporting = self.io.run(export::send_rows(self.address.clone(), sender));
+        let (sent, read) = tokio::join!(exporting, export::read_rows(receiver, into));
+        // A record that cannot be read ends both; that is the reason then.
+        read.and(sent?)
+    }
+
+    async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
+        let mut before = Effect::None;
+        for _ in 0..LOOKS {
+            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
+            before = before.or(reply.before);
+            if reply.affected == 1 {
+                return Ok(self.saved(session.id));
+            }
+            let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
+            let Some(row) = reply.rows.first() else {
+                let Some(idempotency) = &session.idempotency else { continue };
+                let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
+                let taken = !self.run(SESSION_BY_KEY, values).await?.rows.is_empty();
+                if taken {
+                    return Ok(Imported::Conflict);
+                }
+                continue;
+            };
+            let stands = read_session(record(row, 1)?)?;
+            if !is_same_session(&stands, &session) {
+                return Ok(Imported::Conflict);
+            }
+            if before == Effect::Unknown && stands == session {
+                return Ok(self.saved(session.id));
+            }
+            if stands.version >= session.version {
+                return Ok(Imported::Kept);
+            }
+            let values = replacement_values(&session, to_bigint(stands.version));
+            let reply = self.run(UPDATE_SESSION, values).await?;
+            before = before.or(reply.before);
+            if reply.affected == 1 {
+                return Ok(self.saved(session.id));
+            }
+        }
+        Err(StoreError::Unavailable("the session changes faster than it can be imported".to_owned()))
+    }
+
+    async fn import_merchant(&self, merchant: Merchant) -> Result<Imported, StoreError> {
+        let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
+        let text = write_merchant(&merchant).into_bytes();
+        let values = || -> [Value; 3] { [Box::new(id.clone()), Box::new(version), Box::new(text.clone())] };
+        let inserted = self.run(INSERT_MERCHANT, values()).await?;
+        if inserted.affected == 1 {
+            return Ok(Imported::Saved);
+        }
+        // Merchants are never removed, so there is one to update.
+        let updated = self.run(UPDATE_OLDER_MERCHANT, values()).await?;
+        if updated.affected == 1 {
+            return Ok(Imported::Saved);
+        }
+        let before = inserted.before.or(updated.before);
+        Ok(match self.settle(before, MERCHANT_DURABLY, Box::new(id.clone()), (version, &text)).await? {
+            Replaced::Done => Imported::Saved,
+            Replaced::Stale => Imported::Kept,
+        })
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.run(PING, []).await.map(drop)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.hints.close().await;
+        self.database.close();
+        Ok(())
+    }
+}
+
+fn session_values(session: &Session) -> [Value; 7] {
+    let key = session.idempotency.as_ref().map(|idempotency| bytes(idempotency.key.as_str()));
+    [
+        id_value(session.id),
+        Box::new(bytes(session.merchant_id.as_str())),
+        Box::new(session.id.kind().as_str()),
+        Box::new(key),
+        Box::new(session.over_at().as_micros()),
+        Box::new(to_bigint(session.version)),
+        Box::new(write_session(session).into_bytes()),
+    ]
+}
+
+fn replacement_values(session: &Session, stands: i64) -> [Value; 5] {
+    [
+        id_value(session.id),
+        Box::new(stands),
+        Box::new(session.over_at().as_micros()),
+        Box::new(to_bigint(session.version)),
+        Box::new(write_session(session).into_bytes()),
+    ]
+}
+
+fn id_value(id: SessionId) -> Value {
+    Box::new(id.to_string().into_bytes())
+}
+
+fn key_values(merchant_id: &MerchantId, kind: Kind, key: &IdempotencyKey) -> [Value; 3] {
+    [Box::new(bytes(merchant_id.as_str())), Box::new(kind.as_str()), Box::new(bytes(key.as_str()))]
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// A count of changes; it does not come near the bound.
+fn to_bigint(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn record(row: &Row, column: usize) -> Result<&[u8], StoreError> {
+    row.try_get(column).map_err(unreadable)
+}
+
+fn unreadable(error: tokio_postgres::Error) -> StoreError {
+    StoreError::Corrupt(failure::describe(&error))
+}

@@ -1,0 +1,1149 @@
+//! The `waypost` binary as its users meet it: what they type, what they read, and the exit code their scripts see.
+//!
+//! Every test starts a server of its own on a free port and reads the address from what the server prints. The
+//! environment of the tests' own process does not reach the commands.
+
+use expect_test::{Expect, expect};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tonic_types::{ErrorDetails, StatusExt};
+
+const WAYPOST: &str = env!("CARGO_BIN_EXE_waypost");
+
+/// An id that no server has given out.
+const NOBODY: &str = "order_01986132-e354-7676-9b4a-fc8dd5c5253e";
+
+/// Clover's own example.
+const CLOVER: &str = r#"{
+  "customer": {"firstName": "Alex", "lastName": "Doe", "email": "alex@example.com"},
+  "redirectUrls": {
+    "success": "https://www.checkout-example.com/success?session_id={CHECKOUT_SESSION_ID}",
+    "failure": "https://www.checkout-example.com/failure?error_code={ERROR_CODE}",
+    "cancel": "https://www.checkout-example.com/cancel"
+  },
+  "shoppingCart": {"lineItems": [{"name": "itemA", "price": 500, "unitQty": 1}]}
+}"#;
+
+/// Mercado Pago's own example.
+const MERCADO_PAGO: &str = r#"{
+  "type": "online",
+  "total_amount": "1000.00",
+  "external_reference": "order_pro_123",
+  "payer": {"email": "buyer@email.com"},
+  "transactions": {"payments": [{"amount": "1000.00"}]},
+  "checkout_pro": {
+    "back_urls": {
+      "success": "https://www.your-site.com/success",
+      "failure": "https://www.your-site.com/failure",
+      "pending": "https://www.your-site.com/pending"
+    },
+    "auto_return": "approved"
+  }
+}"#;
+
+/// BitGPT's own example, with a placeholder more that names nothing.
+const BITGPT: &str = r#"{
+  "customer_email": "ana@example.com",
+  "metadata": {"example": "custom-value-1", "another example": "custom-value-2"},
+  "items": [{"type": "PAYMENT_INTENT", "price": "50", "currency": "USD"}],
+  "redirect_url": "https://example.com/redirect?id={{id}}&spaced={{metadata[another example]}}&item={{items[0].type}}&x={{nothing}}"
+}"#;
+
+/// A server that ends with the test.
+struct Server {
+    process: Child,
+    addr: String,
+    /// Kept so that the server's standard output stays open.
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        Self::spawn(waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--workers", "1"]).args(args))
+    }
+
+    fn sandbox() -> Self {
+        Self::start(&["--sandbox"])
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let addr = loop {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "the server ended before it said where it listens");
+            if let Some(addr) = line.trim().strip_prefix("gRPC") {
+                break addr.trim().to_owned();
+            }
+        };
+        Self { process, addr, stdout }
+    }
+
+    /// A command that asks this server.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = waypost();
+        command.args(args).env("WAYPOST_SERVER", &self.addr);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    /// The id of a new session.
+    fn create(&self, kind: &str, body: &str) -> String {
+        let ran = self.run_with_stdin(&["create", kind, "-", "--merchant", "demo"], body);
+        ran.stdout.lines().next().unwrap_or_else(|| panic!("{}", ran.stderr)).to_owned()
+    }
+
+    fn run_with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that refuses its options never reads it.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        Ran::from(child.wait_with_output().unwrap())
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
+        assert_eq!(unsafe { libc::kill(self.process.id().try_into().unwrap(), signal) }, 0);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ran {
+    /// Everything that differs from run to run is made equal.
+    fn check(&self, expected: &Expect) {
+        let mut shown = String::new();
+        for (name, text) in [("", &self.stdout), ("stderr: ", &self.stderr)] {
+            if !text.is_empty() {
+                shown.push_str(name);
+                shown.push_str(&normalised(text));
+            }
+        }
+        shown.push_str(&format!("exit code {}\n", self.code.unwrap()));
+        expected.assert_eq(&shown);
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// It failed with that code and said that.
+    fn failed(&self, code: i32, saying: &str) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
+        assert!(self.stderr.contains(saying), "{:?} does not say {saying:?}", self.stderr);
+    }
+}
+
+/// Uuids become `<uuid>`, times `<time>`, ports of the loopback address `<port>`.
+fn normalised(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (shown, length) = if matches_form(rest, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") {
+            ("<uuid>", 36)
+        } else if matches_form(rest, "dddd-dd-dd dd:dd:dd UTC") {
+            ("<time>", 23)
+        } else if let Some(port) = rest.strip_prefix("127.0.0.1:") {
+            ("127.0.0.1:<port>", 10 + port.chars().take_while(char::is_ascii_digit).count())
+        } else {
+            (&rest[..c.len_utf8()], c.len_utf8())
+        };
+        out.push_str(shown);
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// Whether the text begins like the form, in which `x` is a hexadecimal and `d` a decimal digit.
+fn matches_form(text: &str, form: &str) -> bool {
+    text.len() >= form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
+            b'x' => byte.is_ascii_hexdigit(),
+            b'd' => byte.is_ascii_digit(),
+            _ => byte == form,
+        })
+}
+
+/// The binary, without the tests' own environment.
+fn waypost() -> Command {
+    // Servers keep nothing and show no pages unless a test says where.
+    let mut command = Command::new(WAYPOST);
+    command.env_clear().env("WAYPOST_STORE", "memory:").env("WAYPOST_PAGE_ADDR", "off");
+    command
+}
+
+fn run(args: &[&str]) -> Ran {
+    Ran::from(waypost().args(args).output().unwrap())
+}
+
+/// A file with that content, in a directory that ends with the test.
+fn file(dir: &TempDir, name: &str, content: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// An address at which nothing listens, and nothing can until the socket is dropped.
+fn deserted() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap().to_string();
+    (socket, addr)
+}
+
+mod sessions {
+    use super::*;
+
+    #[test]
+    fn create_shows_the_session_its_id_first_and_the_notices() {
+        let server = Server::sandbox();
+        let dir = TempDir::new().unwrap();
+        let body = file(&dir, "bitgpt.json", BITGPT);
+        server.run(&["create", "payment", text(&body), "--merchant", "demo"]).check(&expect![[r#"
+            invoice_<uuid>
+
+            kind       payment
+            merchant   demo
+            outcome    open
+            created    <time>
+            changed    <time>
+            expires    <time>, 1day after it was created
+
+            Notices:
+              redirect_url: has {{nothing}}, which names nothing that this session has: it stays in the URL as it is written
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn create_takes_every_providers_body_as_it_is_from_a_file_or_standard_input() {
+        let server = Server::sandbox();
+        let dir = TempDir::new().unwrap();
+        for (kind, body, prefix) in
+            [("checkout", CLOVER, "checkout_"), ("order", MERCADO_PAGO, "order_"), ("payment", BITGPT, "invoice_")]
+        {
+            let file = file(&dir, kind, body);
+            let of_file = server.run(&["create", kind, text(&file), "--merchant", "demo", "--json"]).json();
+            let of_stdin = server.run_with_stdin(&["create", kind, "-", "--merchant", "demo", "--json"], body).json();
+            for answer in [of_file, of_stdin] {
+                assert!(answer["session"]["sessionId"].as_str().unwrap().starts_with(prefix), "{answer}");
+                assert_eq!(answer["session"]["merchantId"], "demo");
+                assert_eq!(answer["session"]["kind"], format!("KIND_{}", kind.to_uppercase()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_options_of_create_come_before_what_the_body_says() {
+        let server = Server::sandbox();
+        let body = BITGPT.replacen('{', r#"{"merchantId": "other", "ttl": "120s", "#, 1);
+        let plain = server.run_with_stdin(&["create", "payment", "-"], &body);
+        assert!(plain.stdout.contains("merchant   other"), "{plain:?}");
+        assert!(plain.stdout.contains("2m after it was created"), "{plain:?}");
+        let told = server.run_with_stdin(&["create", "payment", "-", "--merchant", "demo", "--ttl", "90m"], &body);
+        assert!(told.stdout.contains("merchant   demo"), "{told:?}");
+        assert!(told.stdout.contains("1h 30m after it was created"), "{told:?}");
+    }
+
+    #[test]
+    fn an_idempotency_key_gives_the_first_answer_again_and_takes_no_other_body() {
+        let server = Server::sandbox();
+        let create = |body: &str| {
+            let args = ["create", "order", "-", "--merchant", "demo", "--idempotency-key", "k1"];
+            server.run_with_stdin(&args, body)
+        };
+        let first = create(MERCADO_PAGO);
+        let again = create(MERCADO_PAGO);
+        assert_eq!(first.stdout.lines().next(), again.stdout.lines().next());
+        again.check(&expect![[r#"
+            order_<uuid>
+
+            kind       order
+            merchant   demo
+            outcome    open
+            created    <time>
+            changed    <time>
+            expires    <time>, 1day after it was created
+
+            Nothing was created: this is the first answer to the same idempotency key again.
+            exit code 0
+        "#]]);
+        create(&MERCADO_PAGO.replace("order_pro_123", "order_pro_124")).check(&expect![[r#"
+            stderr: waypost: idempotency_key was used before with other content: send the same content, or use a new key
+            reason: IDEMPOTENCY_KEY_REUSED
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn get_shows_what_was_recorded_and_its_json_is_canonical() {
+        let server = Server::sandbox();
+        let id = server.create("checkout", CLOVER);
+        server.run(&["record", &id, "failure", "--error-code", "card_declined"]);
+        server.run(&["get", &id]).check(&expect![[r#"
+            checkout_<uuid>
+
+            kind         checkout
+            merchant     demo
+            outcome      failure
+            error code   card_declined
+            created      <time>
+            changed      <time>
+            exit code 0
+        "#]]);
+        let session = &server.run(&["get", &id, "--json"]).json()["session"];
+        assert_eq!(session["sessionId"], id);
+        assert_eq!(session["outcome"], "OUTCOME_FAILURE");
+        assert_eq!(session["errorCode"], "card_declined");
+        assert!(session["createTime"].as_str().unwrap().ends_with('Z'));
+        assert!(session.get("paymentId").is_none(), "fields with their default are left out: {session}");
+    }
+
+    #[test]
+    fn record_says_whether_it_changed_anything() {
+        let server = Server::sandbox();
+        let id = server.create("order", MERCADO_PAGO);
+        let record = ["record", &id, "success", "--payment-id", "123456789", "--status", "approved"];
+        server.run(&record).check(&expect![[r#"
+            order_<uuid>
+
+            kind         order
+            merchant     demo
+            outcome      success
+            payment id   123456789
+            status       approved
+            created      <time>
+            changed      <time>
+
+            Recorded.
+            exit code 0
+        "#]]);
+        server.run(&["record", &id, "cancel"]).check(&expect![[r#"
+            order_<uuid>
+
+            kind         order
+            merchant     demo
+            outcome      success
+            payment id   123456789
+            status       approved
+            created      <time>
+            changed      <time>
+
+            Nothing changed: it was recorded before, or the session had succeeded, which is final.
+            exit code 0
+        "#]]);
+        let json = server.run(&["record", &id, "cancel", "--json"]).json();
+        assert_eq!(json["session"]["outcome"], "OUTCOME_SUCCESS");
+        assert!(json.get("applied").is_none(), "false is the default, which canonical JSON leaves out: {json}");
+    }
+
+    #[test]
+    fn every_outcome_can_be_recorded() {
+        let server = Server::sandbox();
+        for outcome in ["failure", "cancel", "pending", "expired", "success"] {
+            let id = server.create("payment", BITGPT);
+            let json = server.run(&["record", &id, outcome, "--json"]).json();
+            assert_eq!(json["session"]["outcome"], format!("OUTCOME_{}", outcome.to_uppercase()));
+            assert_eq!(json["applied"], true);
+        }
+    }
+}
+
+mod redirects {
+    use super::*;
+
+    #[test]
+    fn resolve_shows_the_url_first_and_then_why() {
+        let server = Server::sandbox();
+        let id = server.create("payment", BITGPT);
+        server.run(&["record", &id, "success"]);
+        server.run(&["resolve", &id]).check(&expect![[r#"
+            https://example.com/redirect?id=invoice_<uuid>&spaced=custom-value-2&item=PAYMENT_INTENT&x={{nothing}}
+
+            outcome      success
+            action       go there now (HTTP 303)
+            URL from     the create request
+            unresolved   {{nothing}}
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn resolve_tells_the_delay_of_an_orders_page_and_explains_every_candidate() {
+        let server = Server::sandbox();
+        server.run(&["merchant", "set", "demo", "--failure-url", "https://ana.example.com/sorry"]);
+        let id = server.create("order", MERCADO_PAGO);
+        server.run(&["resolve", &id, "--outcome", "success", "--payment-id", "5", "--explain"]).check(&expect![[r#"
+            https://www.your-site.com/success?payment_id=5&status=approved&external_reference=order_pro_123&order_id=order_<uuid>
+
+            outcome    success, as asked for; nothing is recorded by this
+            action     show a page that goes there by itself after 5s, with a "Return to site" button
+            URL from   the create request
+
+            tried   slot      level      fate     URL template
+            1       success   settings   empty
+            2       success   request    chosen   https://www.your-site.com/success
+            exit code 0
+        "#]]);
+        server.run(&["resolve", &id, "--explain"]).check(&expect![[r#"
+            https://ana.example.com/sorry?payment_id=null&status=null&external_reference=order_pro_123&order_id=order_<uuid>
+
+            outcome    cancel
+            action     show a page whose "Return to site" button goes there
+            URL from   the merchant's settings
+
+            tried   slot      level      fate        URL template
+            1       cancel    settings   empty
+            2       cancel    request    empty
+            3       failure   settings   chosen      https://ana.example.com/sorry
+            4       failure   request    outranked   https://www.your-site.com/failure
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn resolve_says_when_there_is_no_url_and_why_one_was_refused() {
+        let server = Server::sandbox();
+        let id = server.create("checkout", CLOVER);
+        server.run(&["resolve", &id, "--outcome", "pending"]).check(&expect![[r#"
+            no URL: Waypost's own page serves
+
+            outcome    pending, as asked for; nothing is recorded by this
+            action     show a page without a button
+            URL from   neither the merchant's settings nor the create request
+                       --explain shows what was tried
+            exit code 0
+        "#]]);
+        server.run(&["merchant", "set", "demo", "--allowed-origin", "https://ana.example.com"]);
+        server.run(&["resolve", &id, "--outcome", "success", "--explain"]).check(&expect![[r#"
+            no URL: Waypost's own page serves
+
+            outcome    success, as asked for; nothing is recorded by this
+            action     show a page without a button
+            URL from   neither the merchant's settings nor the create request
+
+            tried   slot      level      fate      URL template
+            1       success   settings   empty
+            2       success   request    refused   https://www.checkout-example.com/success?session_id=checkout_<uuid>
+                                         because   it has the origin `https://www.checkout-example.com`, which the merchant's allowed_origins does not have: write one of those, or add it there
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn what_is_given_with_resolve_stands_in_for_what_was_recorded() {
+        let server = Server::sandbox();
+        let order = server.create("order", MERCADO_PAGO);
+        let args =
+            ["resolve", &order, "--outcome", "failure", "--payment-id", "7", "--status", "charged_back", "--json"];
+        let url = server.run(&args).json()["redirect"]["url"].as_str().unwrap().to_owned();
+        assert!(url.contains("payment_id=7&status=charged_back&"), "{url}");
+        let checkout = server.create("checkout", CLOVER);
+        let args = ["resolve", &checkout, "--outcome", "failure", "--error-code", "card_declined", "--json"];
+        let redirect = &server.run(&args).json()["redirect"];
+        assert_eq!(redirect["url"], "https://www.checkout-example.com/failure?error_code=card_declined");
+        assert_eq!(redirect["action"], "ACTION_REDIRECT");
+        assert_eq!(redirect["source"], "SOURCE_REQUEST");
+    }
+
+    #[test]
+    fn resolve_waits_for_an_outcome_until_it_is_recorded() {
+        let server = Server::sandbox();
+        let id = server.create("payment", BITGPT);
+        let began = Instant::now();
+        // Whichever of the two comes first, the answer is success, and it comes long before the wait is over.
+        let mut waiting = server.command(&["resolve", &id, "--wait", "30s", "--json"]);
+        let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        assert_eq!(server.run(&["record", &id, "success"]).code, Some(0));
+        let answer = Ran::from(waiting.wait_with_output().unwrap()).json();
+        assert_eq!(answer["redirect"]["outcome"], "OUTCOME_SUCCESS");
+        assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn resolve_answers_cancel_when_the_wait_was_in_vain() {
+        let server = Server::sandbox();
+        let id = server.create("payment", BITGPT);
+        let answer = server.run(&["resolve", &id, "--wait", "1ms", "--json"]).json();
+        assert_eq!(answer["redirect"]["outcome"], "OUTCOME_CANCEL");
+    }
+
+    #[test]
+    fn preview_shows_every_outcome_of_a_body_that_is_not_created() {
+        let server = Server::sandbox();
+        let preview = ["preview", "--order", "-", "--merchant", "demo"];
+        server.run_with_stdin(&preview, MERCADO_PAGO).check(&expect![[r#"
+            success   https://www.your-site.com/success?payment_id=null&status=approved&external_reference=order_pro_123&order_id=order_<uuid>
+                      show a page that goes there by itself after 5s, with a "Return to site" button
+                      the URL is that of the create request
+            failure   https://www.your-site.com/failure?payment_id=null&status=rejected&external_reference=order_pro_123&order_id=order_<uuid>
+                      show a page whose "Return to site" button goes there
+                      the URL is that of the create request
+            cancel    https://www.your-site.com/failure?payment_id=null&status=null&external_reference=order_pro_123&order_id=order_<uuid>
+                      show a page whose "Return to site" button goes there
+                      the URL is that of the create request
+            pending   https://www.your-site.com/pending?payment_id=null&status=pending&external_reference=order_pro_123&order_id=order_<uuid>
+                      show a page whose "Return to site" button goes there
+                      the URL is that of the create request
+            expired   https://www.your-site.com/failure?payment_id=null&status=null&external_reference=order_pro_123&order_id=order_<uuid>
+                      show a page whose "Return to site" button goes there
+                      the URL is that of the create request
+
+            Longest possible URL: 1098 of 4096 bytes
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn preview_takes_every_kind_of_body_and_a_session() {
+        let server = Server::sandbox();
+        let dir = TempDir::new().unwrap();
+        let id = server.create("checkout", CLOVER);
+        let mut answers = vec![server.run(&["preview", &id, "--json"]).json()];
+        for (option, body) in [("--checkout", CLOVER), ("--order", MERCADO_PAGO), ("--payment", BITGPT)] {
+            let file = file(&dir, "body.json", body);
+            answers.push(server.run(&["preview", option, text(&file), "--merchant", "demo", "--json"]).json());
+        }
+        for answer in answers {
+            let redirects = answer["redirects"].as_array().unwrap();
+            let outcomes: Vec<&str> = redirects.iter().map(|redirect| redirect["outcome"].as_str().unwrap()).collect();
+            let all = ["OUTCOME_SUCCESS", "OUTCOME_FAILURE", "OUTCOME_CANCEL", "OUTCOME_PENDING", "OUTCOME_EXPIRED"];
+            assert_eq!(outcomes, all);
+            assert!(answer["maxUrlLength"].as_i64().unwrap() > 0);
+        }
+    }
+
+    #[test]
+    fn preview_warns_of_a_url_that_a_long_value_would_make_too_long() {
+        let server = Server::sandbox();
+        let many = "&p={{payment_id}}".repeat(20);
+        let body = BITGPT.replace("&x={{nothing}}", &many);
+        let ran = server.run_with_stdin(&["preview", "--payment", "-", "--merchant", "demo"], &body);
+        assert!(ran.stdout.contains("bytes, and one above 4096 is refused"), "{ran:?}");
+    }
+}
+
+mod merchants {
+    use super::*;
+
+    #[test]
+    fn a_merchant_that_was_never_written_shows_the_defaults() {
+        Server::sandbox().run(&["merchant", "get", "6CQXXXXXXXYE1"]).check(&expect![[r#"
+            6CQXXXXXXXYE1
+
+            name                none
+            success URL         none
+            failure URL         none
+            cancel URL          none
+            pending URL         none
+            expired URL         none
+            precedence          these settings, then the create request
+            auto-return delay   5s
+            allowed origins     every origin
+            app schemes         none
+            etag                v0
+            changed             never: these are the defaults
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn set_changes_what_is_named_and_nothing_else_and_clear_puts_it_back() {
+        let server = Server::sandbox();
+        #[rustfmt::skip]
+        let all = [
+            "merchant", "set", "demo", "--name", "Ana Books",
+            "--success-url", "https://ana.example.com/success", "--failure-url", "https://ana.example.com/failure",
+            "--cancel-url", "https://ana.example.com/cancel", "--pending-url", "https://ana.example.com/pending",
+            "--expired-url", "com.example.ana://expired", "--precedence", "request-first",
+            "--auto-return-delay", "1500ms", "--allowed-origin", "https://ana.example.com",
+            "--allowed-origin", "https://*.example.org", "--app-scheme", "com.example.ana", "--app-scheme", "anabooks",
+        ];
+        server.run(&all).check(&expect![[r#"
+            demo
+
+            name                Ana Books
+            success URL         https://ana.example.com/success
+            failure URL         https://ana.example.com/failure
+            cancel URL          https://ana.example.com/cancel
+            pending URL         https://ana.example.com/pending
+            expired URL         com.example.ana://expired
+            precedence          the create request, then these settings
+            auto-return delay   1s 500ms
+            allowed origins     https://ana.example.com https://*.example.org
+            app schemes         com.example.ana anabooks
+            etag                v1
+            changed             <time>
+            exit code 0
+        "#]]);
+        let before = server.run(&["merchant", "get", "demo", "--json"]).json()["merchant"].clone();
+        let one = server.run(&["merchant", "set", "demo", "--name", "Ana's Books", "--json"]).json();
+        for field in ["returnUrls", "precedence", "autoReturnDelay", "allowedOrigins", "appSchemes"] {
+            assert_eq!(one["merchant"][field], before[field], "{field}");
+        }
+        assert_eq!(one["merchant"]["name"], "Ana's Books");
+        assert_ne!(one["merchant"]["etag"], before["etag"]);
+        #[rustfmt::skip]
+        let clear = [
+            "merchant", "set", "demo", "--clear", "name", "--clear", "success-url", "--clear", "failure-url",
+            "--clear", "cancel-url", "--clear", "pending-url", "--clear", "expired-url", "--clear", "precedence",
+            "--clear", "auto-return-delay", "--clear", "allowed-origin", "--clear", "app-scheme",
+        ];
+        server.run(&clear).check(&expect![[r#"
+            demo
+
+            name                none
+            success URL         none
+            failure URL         none
+            cancel URL          none
+            pending URL         none
+            expired URL         none
+            precedence          these settings, then the create request
+            auto-return delay   5s
+            allowed origins     every origin
+            app schemes         none
+            etag                v3
+            changed             <time>
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn an_etag_that_is_stale_is_refused() {
+        let server = Server::sandbox();
+        let etag = server.run(&["merchant", "get", "demo", "--json"]).json()["merchant"]["etag"].clone();
+        let set = ["merchant", "set", "demo", "--name", "Ana", "--etag", etag.as_str().unwrap()];
+        assert_eq!(server.run(&set).code, Some(0));
+        let stale = ["merchant", "set", "demo", "--name", "Bea", "--etag", etag.as_str().unwrap()];
+        server.run(&stale).check(&expect![[r#"
+            stderr: waypost: the merchant changed since this etag was read: read it again and apply the change to that
+            reason: ETAG_MISMATCH
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn an_update_that_says_nothing_or_contradicts_itself_is_not_sent() {
+        let (_socket, nowhere) = deserted();
+        for (args, saying) in [
+            (vec![], "nothing to change: name a setting"),
+            (vec!["--etag", "v0"], "nothing to change: name a setting"),
+            (vec!["--name", "a", "--clear", "name"], "--name and --clear name contradict each other"),
+            (vec!["--success-url", ""], "a value is required for '--success-url <URL>'"),
+            (vec!["--precedence", "mine"], "possible values: settings-first, request-first"),
+            (vec!["--auto-return-delay", "soon"], "invalid value 'soon' for '--auto-return-delay <TIME>'"),
+        ] {
+            let set = ["merchant", "set", "demo", "--server", &nowhere];
+            run(&[&set[..], &args].concat()).failed(2, saying);
+        }
+    }
+}
+
+mod errors {
+    use super::*;
+
+    #[test]
+    fn every_violation_is_listed_with_its_field() {
+        let server = Server::sandbox();
+        server.run_with_stdin(&["create", "payment", "-"], r#"{"items":[{"price":"1,5"}]}"#).check(&expect![[r#"
+            stderr: waypost: 4 fields are invalid: customer_email, items[0].currency, items[0].price, merchant_id
+              customer_email: is missing: write the e-mail address of the person who pays
+              items[0].currency: is not an ISO 4217 currency: write its three upper-case letters, such as USD
+              items[0].price: is not an amount: write digits with at most one point between them, such as 1000.00, without sign, separators or exponent
+              merchant_id: is missing: write the merchant's id
+            reason: INVALID_FIELD
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn a_single_violation_is_said_once() {
+        Server::sandbox().run(&["get", "order_17"]).check(&expect![[r#"
+            stderr: waypost: session_id is not a session id: write `checkout_`, `order_` or `invoice_` and the lower-case UUID, as the create call returned it
+            reason: INVALID_FIELD
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn a_session_that_is_not_there_has_its_reason_in_every_command() {
+        let server = Server::sandbox();
+        server.run(&["get", NOBODY]).check(&expect![[r#"
+            stderr: waypost: no session has this session_id
+            reason: SESSION_NOT_FOUND
+            exit code 1
+        "#]]);
+        for args in [vec!["resolve", NOBODY], vec!["preview", NOBODY], vec!["record", NOBODY, "success"]] {
+            server.run(&args).failed(1, "reason: SESSION_NOT_FOUND");
+        }
+    }
+
+    #[test]
+    fn a_call_that_the_server_gives_up_says_when_to_try_again() {
+        // It answers as ours does when its store is away, which takes another machine to bring about.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(answer_every_call(listener, || {
+            let mut details = ErrorDetails::with_error_info("STORE_UNAVAILABLE", "waypost.v1", []);
+            details.set_retry_info(Some(Duration::from_millis(1_500)));
+            let text = "the store did not answer: try again";
+            tonic::Status::with_error_details(tonic::Code::Unavailable, text, details)
+        }));
+        run(&["get", NOBODY, "--server", &addr]).check(&expect![[r#"
+            stderr: waypost: the store did not answer: try again
+            reason: STORE_UNAVAILABLE
+            retry: after 1s 500ms
+            exit code 1
+        "#]]);
+        run(&["healthcheck", "--server", &addr]).failed(1, "try again\nreason: STORE_UNAVAILABLE\n");
+    }
+
+    #[test]
+    fn an_error_without_details_has_its_code() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(answer_every_call(listener, || tonic::Status::unimplemented("\u{1b}[2Jno such method")));
+        run(&["get", NOBODY, "--server", &addr]).check(&expect![[r#"
+            stderr: waypost: \u{1b}[2Jno such method
+            code: Unimplemented
+            exit code 1
+        "#]]);
+        // What took the time was the server, so it counts as no answer.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        runtime.spawn(answer_every_call(listener, || tonic::Status::deadline_exceeded("too slow")));
+        run(&["get", NOBODY, "--server", &addr]).failed(3, "too slow\ncode: DeadlineExceeded");
+    }
+
+    async fn answer_every_call(listener: TcpListener, status: fn() -> tonic::Status) {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            tokio::spawn(async move {
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let answer = status().into_http::<()>();
+                    respond.send_response(answer, true).unwrap();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_the_providers_is_refused_with_its_place_and_not_sent() {
+        let (_socket, nowhere) = deserted();
+        let dir = TempDir::new().unwrap();
+        let typo = file(&dir, "typo.json", &BITGPT.replace("redirect_url", "redirectURL"));
+        let create = |kind: &str, file: &Path| run(&["create", kind, text(file), "--server", &nowhere]);
+        create("payment", &typo)
+            .failed(2, "typo.json is not the body of a payment: unrecognized field name 'redirectURL' at line 5");
+        create("checkout", &file(&dir, "wrong.json", BITGPT)).failed(2, "unrecognized field name 'customer_email'");
+        create("order", &file(&dir, "empty.json", "")).failed(2, "empty.json is not the body of an order: EOF");
+        create("order", &file(&dir, "two.json", "{} {}")).failed(2, "trailing characters at line 1 column 4");
+        create("order", &dir.path().join("none.json")).failed(2, "none.json: No such file");
+        create("order", &file(&dir, "large.json", &" ".repeat(1024 * 1024 + 1))).failed(2, "larger than 1048576 bytes");
+        run(&["preview", "--payment", text(&typo), "--server", &nowhere]).failed(2, "'redirectURL'");
+    }
+
+    #[test]
+    fn wrong_usage_has_an_exit_code_of_its_own() {
+        for (args, saying) in [
+            (vec!["get"], "<SESSION_ID>"),
+            (vec!["refund", NOBODY], "unrecognized subcommand 'refund'"),
+            (vec!["record", NOBODY, "paid"], "possible values: success, failure, cancel, pending, expired"),
+            (vec!["resolve", NOBODY, "--wait", "soon"], "invalid value 'soon' for '--wait <TIME>'"),
+            (vec!["resolve", NOBODY, "--wait", "20000years"], "is longer than 10,000 years"),
+            (vec!["create", "invoice", "x.json"], "possible values: checkout, order, payment"),
+            (vec!["preview"], "--checkout <FILE>"),
+            (vec!["preview", NOBODY, "--order", "-"], "cannot be used with"),
+            (vec!["preview", NOBODY, "--merchant", "m"], "cannot be used with"),
+            (vec!["get", NOBODY, "--timeout", "2h"], "is longer than 1h"),
+            (vec!["get", NOBODY, "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+            (vec!["get", NOBODY, "--server", "localhost"], "has no port"),
+            (vec!["healthcheck", "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+        ] {
+            run(&args).failed(2, saying);
+        }
+    }
+
+    #[test]
+    fn every_help_text_has_an_example_and_the_first_one_the_exit_codes() {
+        for args in [
+            vec!["resolve"],
+            vec!["preview"],
+            vec!["create"],
+            vec!["get"],
+            vec!["record"],
+            vec!["merchant", "get"],
+            vec!["merchant", "set"],
+            vec!["healthcheck"],
+        ] {
+            let help = run(&[&args[..], &["--help"]].concat());
+            assert_eq!(help.code, Some(0));
+            assert!(help.stdout.contains("Example"), "{args:?}");
+            assert!(help.stdout.contains("Connection:"), "{args:?}");
+        }
+        assert!(run(&["--help"]).stdout.contains("Exit codes:\n  0  done\n"));
+    }
+}
+
+mod connections {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        let (_socket, nowhere) = deserted();
+        run(&["get", NOBODY, "--server", &nowhere]).check(&expect![[r#"
+            stderr: waypost: cannot reach http://127.0.0.1:<port>: Connection refused (os error 111); is a server running there? --server names another
+            exit code 3
+        "#]]);
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_given_up_in_time() {
+        // Its connections are taken by the kernel and by nobody else.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = listener.local_addr().unwrap().to_string();
+        let began = Instant::now();
+        run(&["get", NOBODY, "--server", &silent, "--timeout", "200ms"]).check(&expect![[r#"
+            stderr: waypost: no answer from http://127.0.0.1:<port> within 200ms; --timeout waits longer
+            exit code 3
+        "#]]);
+        let environment = waypost()
+            .args(["get", NOBODY])
+            .envs([("WAYPOST_SERVER", silent.as_str()), ("WAYPOST_TIMEOUT", "100ms")])
+            .output();
+        Ran::from(environment.unwrap()).failed(3, "within 100ms");
+        assert!(began.elapsed() < Duration::from_secs(8), "the default of 10s was waited for");
+    }
+
+    #[test]
+    fn what_is_not_a_grpc_server_is_found_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let answer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
+            // Reading to the end lets the other side see the answer before the connection is reset.
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        run(&["get", NOBODY, "--server", &addr]).failed(3, "is it a Waypost server?");
+        answer.join().unwrap();
+    }
+
+    #[test]
+    fn the_address_may_have_its_scheme_or_not_and_the_option_comes_before_the_environment() {
+        let server = Server::sandbox();
+        for address in [server.addr.clone(), format!("http://{}", server.addr), format!("http://{}/", server.addr)] {
+            let ran = waypost()
+                .args(["merchant", "get", "demo", "--server", &address])
+                .env("WAYPOST_SERVER", "https://unused.example.com:1")
+                .output();
+            assert_eq!(Ran::from(ran.unwrap()).code, Some(0), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stops_reading_is_no_error() {
+        let server = Server::sandbox();
+        let mut child =
+            server.command(&["merchant", "get", "demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        Ran::from(child.wait_with_output().unwrap()).check(&expect![[r#"
+            exit code 0
+        "#]]);
+    }
+}
+
+mod health {
+    use super::*;
+
+    #[test]
+    fn a_server_that_serves_is_healthy_as_a_whole_and_by_service() {
+        let server = Server::sandbox();
+        server.run(&["healthcheck"]).check(&expect![[r#"
+            serving
+            exit code 0
+        "#]]);
+        for service in ["waypost.v1.RedirectService", "waypost.v1.MerchantService"] {
+            assert_eq!(server.run(&["healthcheck", "--service", service]).code, Some(0));
+        }
+        server.run(&["healthcheck", "--service", "waypost.v1.Refunds"]).check(&expect![[r#"
+            stderr: waypost: the server has no service `waypost.v1.Refunds`
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_or_silent_is_not_healthy() {
+        let (_socket, nowhere) = deserted();
+        run(&["healthcheck", "--server", &nowhere]).check(&expect![[r#"
+            stderr: waypost: cannot reach http://127.0.0.1:<port>: Connection refused (os error 111); is a server running there? --server names another
+            exit code 1
+        "#]]);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = listener.local_addr().unwrap().to_string();
+        run(&["healthcheck", "--server", &silent, "--timeout", "100ms"]).failed(1, "within 100ms");
+        let environment = waypost()
+            .arg("healthcheck")
+            .envs([("WAYPOST_SERVER", silent.as_str()), ("WAYPOST_HEALTHCHECK_TIMEOUT", "100ms")])
+            .output();
+        Ran::from(environment.unwrap()).failed(1, "within 100ms");
+    }
+
+    #[test]
+    fn a_server_that_is_stopping_is_not_healthy_and_a_second_signal_ends_it() {
+        let mut server = Server::start(&["--lame-duck", "1h"]);
+        assert_eq!(server.run(&["healthcheck"]).code, Some(0));
+        server.signal(libc::SIGTERM);
+        // The signal is on its way; until it arrives the server is healthy.
+        let ran = loop {
+            let ran = server.run(&["healthcheck"]);
+            if ran.code != Some(0) {
+                break ran;
+            }
+        };
+        ran.check(&expect![[r#"
+            stderr: waypost: the server is NOT_SERVING
+            exit code 1
+        "#]]);
+        server.signal(libc::SIGTERM);
+        assert_eq!(server.process.wait().unwrap().code(), Some(130));
+    }
+}
+
+mod store {
+    use super::*;
+
+    /// The store of a new directory, and the directory.
+    fn store() -> (TempDir, String) {
+        let dir = TempDir::new().unwrap();
+        let url = format!("redb:{}", text(&dir.path().join("waypost.redb")));
+        (dir, url)
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_there_after_a_kill() {
+        let (_dir, url) = store();
+        let mut server = Server::start(&["--store", &url]);
+        let id = server.create("payment", BITGPT);
+        assert_eq!(server.run(&["record", &id, "success", "--payment-id", "7"]).code, Some(0));
+        server.process.kill().unwrap();
+        server.process.wait().unwrap();
+        let server = Server::start(&["--store", &url]);
+        let session = server.run(&["get", &id, "--json"]).json();
+        assert_eq!(
+            (&session["session"]["outcome"], &session["session"]["paymentId"]),
+            (&"OUTCOME_SUCCESS".into(), &"7".into())
+        );
+    }
+
+    #[test]
+    fn a_backup_is_taken_while_the_server_serves_and_moves_everything_to_another_store() {
+        let (dir, url) = store();
+        let server = Server::start(&["--store", &url]);
+        let id = server.create("order", MERCADO_PAGO);
+        server.run(&["merchant", "set", "demo", "--name", "Ana"]);
+        let backup = dir.path().join("backup.jsonl");
+        let export = || run(&["store", "export", text(&backup), "--store", &url]);
+        assert_eq!(export().stdout, "exported 1 sessions and 1 merchants\n");
+        // Nothing is overwritten.
+        export().failed(2, "File exists");
+        // The server goes on.
+        assert_eq!(server.run(&["record", &id, "pending"]).code, Some(0));
+
+        let other = format!("redb:{}", text(&dir.path().join("other.redb")));
+        let import = || run(&["store", "import", text(&backup), "--store", &other]).stdout;
+        assert_eq!(import(), "imported 2 records, kept 0 that were as new or newer\n");
+        assert_eq!(import(), "imported 0 records, kept 2 that were as new or newer\n");
+        assert_eq!(
+            run(&["store", "check", "--store", &other]).stdout,
+            "1 sessions, 1 merchants, 0 idempotency keys: no problem found\n"
+        );
+        let moved = Server::start(&["--store", &other]);
+        assert_eq!(moved.run(&["get", &id, "--json"]).json()["session"]["outcome"], Value::Null);
+        // From a file that no server has open, to standard output.
+        drop(moved);
+        assert_eq!(run(&["store", "export", "-", "--store", &other]).stdout, fs::read_to_string(&backup).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_a_store_or_not_there_is_refused() {
+        let (dir, url) = store();
+        run(&["store", "check", "--store", &url]).failed(1, "there is no such file");
+        run(&["store", "export", "-", "--store", &url]).failed(1, "there is no such file");
+        run(&["store", "check", "--store", "memory:"]).failed(2, "only a `redb:` file can be checked");
+        let no_export = file(&dir, "x.jsonl", "{}\n");
+        run(&["store", "import", text(&no_export), "--store", &url]).failed(1, "line 1");
+        let no_store = format!("redb:{}", text(&file(&dir, "x.redb", "this is a text")));
+        run(&["store", "check", "--store", &no_store]).failed(1, "x.redb");
+        run(&["serve", "--grpc-addr", "127.0.0.1:0", "--store", &no_store]).failed(1, "x.redb");
+    }
+
+    #[test]
+    fn a_file_has_one_server() {
+        let (_dir, url) = store();
+        let _server = Server::start(&["--store", &url]);
+        run(&["serve", "--grpc-addr", "127.0.0.1:0", "--store", &url]).failed(1, "waypost.redb");
+        run(&["store", "check", "--store", &url]).failed(1, "waypost.redb");
+    }
+}
+
+mod serve {
+    use super::*;
+
+    #[test]
+    fn sigterm_ends_it_with_exit_code_0() {
+        for signal in [libc::SIGTERM, libc::SIGINT] {
+            let mut server = Server::sandbox();
+            assert_eq!(server.run(&["healthcheck"]).code, Some(0));
+            server.signal(signal);
+            assert_eq!(server.process.wait().unwrap().code(), Some(0));
+        }
+    }
+
+    #[test]
+    fn what_it_prints_to_try_works_when_pasted() {
+        let mut server = Server::start(&[]);
+        let mut printed = String::new();
+        // The last line of what is printed.
+        while !printed.contains("resolve") {
+            assert_ne!(server.stdout.read_line(&mut printed).unwrap(), 0, "{printed}");
+        }
+        let line = |word: &str| printed.lines().find(|line| line.contains(word)).unwrap();
+        // grpcurl is not needed for this: what it would send is sent, and where to is read.
+        let grpcurl = line("grpcurl ");
+        assert!(grpcurl.starts_with("grpcurl -plaintext -d '"), "{grpcurl}");
+        assert!(grpcurl.ends_with(&format!("' {} waypost.v1.RedirectService/CreatePayment", server.addr)), "{grpcurl}");
+        let id = server.run_with_stdin(&["create", "payment", "-"], grpcurl.split('\'').nth(1).unwrap());
+        let resolve = line(" resolve ").replace("<sessionId of the answer>", id.stdout.lines().next().unwrap());
+        let shell = Command::new("sh").args(["-ec", &format!("{resolve} --outcome success")]).env_clear().output();
+        Ran::from(shell.unwrap()).check(&expect![[r#"
+            https://shop.example.com/paid?id=invoice_<uuid>&order=A%2017
+
+            outcome    success, as asked for; nothing is recorded by this
+            action     go there now (HTTP 303)
+            URL from   the create request
+
+            tried   slot      level      fate     URL template
+            1       success   settings   empty
+            2       success   request    chosen   https://shop.example.com/paid?id=invoice_<uuid>&order=A%2017
+            exit code 0
+        "#]]);
+    }
+
+    #[test]
+    fn every_option_can_come_from_the_environment() {
+        let server = Server::spawn(waypost().arg("serve").envs([
+            ("WAYPOST_GRPC_ADDR", "127.0.0.1:0"),
+            ("WAYPOST_STORE", "memory:"),
+            ("WAYPOST_SANDBOX", "1"),
+            ("WAYPOST_ALLOW_UNAUTHENTICATED", "no"),
+            ("WAYPOST_WORKERS", "1"),
+            ("WAYPOST_RETENTION", "24h"),
+            ("WAYPOST_LAME_DUCK", "0s"),
+            ("WAYPOST_GRACE", "1s"),
+            ("WAYPOST_LOG", "warn"),
+            ("WAYPOST_LOG_FORMAT", "json"),
+        ]));
+        let set = ["merchant", "set", "demo", "--success-url", "http://localhost:3000/paid"];
+        assert_eq!(server.run(&set).code, Some(0), "a sandbox takes URLs to localhost");
+    }
+
+    #[test]
+    fn only_a_sandbox_takes_urls_to_localhost() {
+        let server = Server::start(&[]);
+        let set = ["merchant", "set", "demo", "--success-url", "http://localhost:3000/paid"];
+        server.run(&set).failed(1, "reason: INVALID_FIELD");
+    }
+
+    #[test]
+    fn a_wrong_value_in_the_environment_is_refused_by_its_options_name() {
+        for (name, value, saying) in [
+            ("WAYPOST_GRPC_ADDR", "localhost", "'--grpc-addr <ADDR:PORT>'"),
+            ("WAYPOST_STORE", "mongodb:", "'--store <URL>': is not a store"),
+            ("WAYPOST_SANDBOX", "maybe", "'--sandbox'"),
+            ("WAYPOST_ALLOW_UNAUTHENTICATED", "maybe", "'--allow-unauthenticated'"),
+            ("WAYPOST_WORKERS", "0", "'--workers <N>'"),
+            ("WAYPOST_RETENTION", "1h", "'--retention <TIME>': is below 24h"),
+            ("WAYPOST_LAME_DUCK", "soon", "'--lame-duck <TIME>'"),
+            ("WAYPOST_GRACE", "-1s", "'--grace <TIME>'"),
+            ("WAYPOST_LOG_FORMAT", "xml", "'--log-format <FORMAT>'"),
+        ] {
+            Ran::from(waypost().arg("serve").env(name, value).output().unwrap()).failed(2, saying);
+        }
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_word_of_its_own() {
+        run(&["serve", "--grpc-addr", "0.0.0.0:0"]).check(&expect![[r#"
+            stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
+            exit code 1
+        "#]]);
+        // With the word it is tried: RFC 5737 keeps this address from being anybody's.
+        let allowed = run(&["serve", "--grpc-addr", "192.0.2.1:0", "--allow-unauthenticated"]);
+        allowed.failed(1, "cannot listen on --grpc-addr 192.0.2.1:0");
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap().to_string();
+        run(&["serve", "--grpc-addr", &addr]).check(&expect![[r#"
+            stderr: waypost: cannot listen on --grpc-addr 127.0.0.1:<port>: Address already in use (os error 98)
+            exit code 1
+        "#]]);
+    }
+
+    #[test]
+    fn a_log_filter_that_is_none_is_refused() {
+        run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(1, "--log");
+    }
+}
