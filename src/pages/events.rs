@@ -42,7 +42,7 @@ pub async fn stream(
         let _place = place;
         tokio::select! {
             // A store that fails ends the stream, and the browser asks again.
-            next = watch.next() => next.ok().flatten().map(|_| Ok::<_, Infallible>(Event::default().event("turned").data(""))),
+            next = watch.next() => next.ok().flatten().map(|_| Ok::<_, Infallible>(turned_event())),
             () = drained => None,
             () = sleep(WAITING_AGE) => None,
         }
@@ -51,4 +51,9 @@ pub async fn stream(
     let events = hello.chain(stream::once(turned).filter_map(ready));
     let no_buffering = [(HeaderName::from_static("x-accel-buffering"), "no")];
     (no_buffering, Sse::new(events).keep_alive(KeepAlive::new().interval(WAITING_KEEPALIVE))).into_response()
+}
+
+/// Browsers drop an event without data.
+fn turned_event() -> Event {
+    Event::default().event("turned").data("now")
 }

@@ -49,6 +49,7 @@ pub fn router(app: App, links: Arc<Links>, drain: Drain) -> Router {
             .route("/c/{token}", get(checkout::show).post(checkout::act))
             .route("/c/{token}/done", get(checkout::done))
             .route("/shop", get(shop::show))
+            .route("/shop/", get(shop::show))
             .route("/shop/{*rest}", get(shop::show));
     }
     let pages = Pages { app, links, drain, waiting: Arc::new(Semaphore::new(limits::MAX_WAITING)) };

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tonic::{
     Code, Request, Status, Streaming,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
+    transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt;
 use waypost::{
@@ -96,7 +96,16 @@ impl Served {
 
     /// A client with a connection of its own.
     pub fn client(&self) -> Client {
-        let endpoint = Channel::from_shared(format!("http://{}", self.addr)).expect("an address");
+        self.client_on(Endpoint::from_shared(format!("http://{}", self.addr)).expect("an address"))
+    }
+
+    /// A client that takes no more than that many bytes of an answer before it reads them.
+    pub fn client_with_window(&self, bytes: u32) -> Client {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.addr)).expect("an address");
+        self.client_on(endpoint.initial_stream_window_size(bytes))
+    }
+
+    fn client_on(&self, endpoint: Endpoint) -> Client {
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
         Client { channel: endpoint.connect_lazy(), pool, _running: Arc::clone(&self.running) }
     }

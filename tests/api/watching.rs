@@ -85,9 +85,9 @@ async fn who_reads_slowly_gets_the_latest_state_and_not_a_queue() {
     let served = Served::start();
     let client = served.client();
     let id = open_session(&client).await;
-    let mut answers = watch(&client, &id).await;
+    let mut answers = watch(&served.client_with_window(16 * 1_024), &id).await;
     assert_eq!(outcome(&mut answers).await, "");
-    // More than any buffer on the way holds.
+    // Some 400 bytes each: many times what the window and the server's send buffer hold.
     let status = |number: usize| format!("{number:0>64}");
     for number in 0..3_000 {
         let outcome = if number % 2 == 0 { "OUTCOME_FAILURE" } else { "OUTCOME_CANCEL" };
@@ -108,7 +108,7 @@ async fn who_reads_slowly_gets_the_latest_state_and_not_a_queue() {
         told += 1;
     }
     assert_eq!(final_outcome, "OUTCOME_SUCCESS");
-    assert!(told < 1_500, "{told} of 3,001 were kept for it");
+    assert!(told < 500, "{told} of 3,001 were kept for it");
 }
 
 #[tokio::test]

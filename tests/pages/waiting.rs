@@ -51,7 +51,7 @@ async fn a_waiting_page_hears_of_its_outcome_at_once_from_any_server() {
         let mut stream = listen(&one, &address(&one, &one.page(id)).await).await;
         let began = Instant::now();
         two.record(id, outcome).await;
-        read_until(&mut stream, "event: turned").await;
+        read_until(&mut stream, "event: turned\ndata: now\n\n").await;
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }
@@ -64,7 +64,7 @@ async fn what_happens_between_the_page_and_its_question_is_not_missed() {
     served.record(id, Outcome::Success).await;
     let mut stream = served.connect().await;
     stream.write_all(format!("GET {address} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.expect("written");
-    let head = read_until(&mut stream, "event: turned").await;
+    let head = read_until(&mut stream, "event: turned\ndata: now\n\n").await;
     assert!(head.contains("content-type: text/event-stream") && head.contains("cache-control: no-"), "{head}");
 }
 
