@@ -26,9 +26,12 @@
 //!
 //! # Where the next thing goes
 //!
-//! A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
+//! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
 //! `grpc::from_proto` and `to_proto`. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and
 //! a line in `tests/store_contract.rs`. An option: [`cli`].
+
+// Whoever reads this code reads the private parts too: `cargo doc --document-private-items`.
+#![allow(rustdoc::private_intra_doc_links)]
 
 pub mod model;
 pub mod redirect;

@@ -49,8 +49,8 @@ impl App {
         };
         let recorded = session.ending_at(self.clock.now());
         let answer_for = |outcome| {
-            let recorded = recorded.clone().filter(|recorded| recorded.outcome == outcome);
-            answer(&session, &merchant, self.mode, &recorded.unwrap_or(Ending::bare(outcome)), Explain::Candidates)
+            let ending = Ending::bare(outcome).after(recorded.as_ref());
+            answer(&session, &merchant, self.mode, &ending, Explain::Candidates)
         };
         let answers = Outcome::ALL.map(answer_for).into();
         let lengths =

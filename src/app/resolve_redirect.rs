@@ -124,14 +124,13 @@ impl App {
 /// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.
 fn ending_in_question(query: &ResolveQuery, recorded: Option<Ending>) -> Ending {
     let outcome = query.outcome.or(recorded.as_ref().map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
-    // What was recorded with another outcome says nothing about this one.
-    let recorded = recorded.filter(|recorded| recorded.outcome == outcome);
-    Ending {
+    let asked = Ending {
         outcome,
-        payment_id: query.payment_id.clone().or_else(|| recorded.clone()?.payment_id),
-        status: query.status.clone().or_else(|| recorded.clone()?.status),
-        error_code: query.error_code.clone().or_else(|| recorded?.error_code),
-    }
+        payment_id: query.payment_id.clone(),
+        status: query.status.clone(),
+        error_code: query.error_code.clone(),
+    };
+    asked.after(recorded.as_ref())
 }
 
 /// Puts the question of one session and ending to the core.

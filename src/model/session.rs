@@ -54,6 +54,22 @@ impl Ending {
     pub const fn bare(outcome: Outcome) -> Self {
         Self { outcome, payment_id: None, status: None, error_code: None }
     }
+
+    /// This report, with what it leaves out taken from an earlier one.
+    ///
+    /// What is left out stays when the outcome stays. When a pending payment settles, its `payment_id` stays too: it is
+    /// the same payment. Otherwise nothing of an earlier attempt is taken over.
+    #[must_use]
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let kept = before.filter(|before| before.outcome == self.outcome || before.outcome == Outcome::Pending);
+        let same = kept.filter(|before| before.outcome == self.outcome);
+        Self {
+            outcome: self.outcome,
+            payment_id: self.payment_id.or_else(|| kept?.payment_id.clone()),
+            status: self.status.or_else(|| same?.status.clone()),
+            error_code: self.error_code.or_else(|| same?.error_code.clone()),
+        }
+    }
 }
 
 /// What makes a create call safe to repeat.
@@ -184,23 +200,14 @@ impl Session {
 
     /// The session after a report of how it ended; `None` when the report changes nothing.
     ///
-    /// Success is final. What a report leaves out stays when the outcome stays. When a pending payment settles, its
-    /// `payment_id` stays too: it is the same payment. Otherwise nothing of an earlier attempt is taken over.
+    /// Success is final. [`Ending::after`] says what a report may leave out.
     #[must_use]
     pub fn record(&self, report: Ending, now: Timestamp) -> Option<Self> {
         let before = self.ending_at(now);
         if let Some(Ending { outcome: Outcome::Success, .. }) = before {
             return None;
         }
-        let kept =
-            before.clone().filter(|before| before.outcome == report.outcome || before.outcome == Outcome::Pending);
-        let same = kept.clone().filter(|before| before.outcome == report.outcome);
-        let ending = Ending {
-            outcome: report.outcome,
-            payment_id: report.payment_id.or_else(|| kept?.payment_id),
-            status: report.status.or_else(|| same.clone()?.status),
-            error_code: report.error_code.or_else(|| same?.error_code),
-        };
+        let ending = report.after(before.as_ref());
         if before.as_ref() == Some(&ending) {
             return None;
         }

@@ -139,7 +139,7 @@ mod tests {
         ] {
             assert_eq!(
                 text.parse::<PublicUrl>().map(|url| url.to_string()).as_deref(),
-                answer.as_deref().map_err(|e| e),
+                answer.as_deref(),
                 "{text}"
             );
         }

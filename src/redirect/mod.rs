@@ -1,7 +1,7 @@
 //! The pure core: where the buyer goes, decided from what is given and nothing else.
 //!
-//! Read in this order, which is the order of the data: `select` finds the template, `template` fills it, `params`
-//! adds what the provider adds, `policy` checks the complete URL, `decide` says what the browser does. Each stage
+//! Read in this order, which is the order of the data: [`mod@select`] finds the template, [`template`] fills it, [`params`]
+//! adds what the provider adds, [`policy`] checks the complete URL, `decide` says what the browser does. Each stage
 //! takes the output type of the one before: only `policy` makes a [`CheckedUrl`], and only a [`CheckedUrl`] is
 //! answered.
 //!
