@@ -41,7 +41,14 @@ impl App {
         change: MerchantChange,
         violations: Violations,
     ) -> Result<Arc<Merchant>, Error> {
-        let Some(id) = id else { return Err(Error::Invalid(violations)) };
+        let Some(id) = id else {
+            // Whose settings change is unknown; what is wrong with the change by itself is said all the same.
+            let nobody = Merchant::default_for(MerchantId::nobody());
+            return Err(self
+                .changed(&nobody, &change, violations)
+                .err()
+                .unwrap_or(Error::Invalid(Violations::default())));
+        };
         loop {
             let before = self.get_merchant(id.clone()).await?;
             if change.etag.is_some_and(|etag| etag != before.etag()) {
@@ -69,19 +76,36 @@ impl App {
     ) -> Result<Merchant, Error> {
         let mut after = before.clone();
         let change = change.clone();
+        let lists_change = change.allowed_origins.is_some() || change.app_schemes.is_some();
         after.name = change.name.unwrap_or(after.name);
         after.precedence = change.precedence.unwrap_or(after.precedence);
         after.auto_return_delay = change.auto_return_delay.unwrap_or(after.auto_return_delay);
         after.allowed_origins = change.allowed_origins.unwrap_or(after.allowed_origins);
         after.app_schemes = change.app_schemes.unwrap_or(after.app_schemes);
         for slot in Outcome::ALL {
-            let changed = change.return_urls.iter().find(|(changed, _)| *changed == slot).map(|(_, text)| &**text);
-            let kept = before.return_urls.get(slot).map(Template::as_str);
-            let text = changed.or(kept).filter(|text| !text.is_empty());
-            let template = text.and_then(|text| self.compile_setting(slot, text, &after, &mut violations));
-            after.return_urls.set(slot, template);
+            match change.return_urls.iter().find(|(changed, _)| *changed == slot) {
+                Some((_, text)) => {
+                    let text = Some(&**text).filter(|text| !text.is_empty());
+                    let template = text.and_then(|text| self.compile_setting(slot, text, &after, &mut violations));
+                    after.return_urls.set(slot, template);
+                }
+                // What was accepted stays, whatever this server's mode is now; but a list cannot leave it outside.
+                None if lists_change => self.check_kept(slot, &after, &mut violations),
+                None => {}
+            }
         }
         if violations.is_empty() { Ok(after) } else { Err(Error::Invalid(violations)) }
+    }
+
+    /// Says so when a URL that stays would be refused from now on.
+    fn check_kept(&self, slot: Outcome, after: &Merchant, violations: &mut Violations) {
+        let Some(kept) = after.return_urls.get(slot) else { return };
+        if let Err(refusal) = after.policy(self.mode).check_template(kept, Kind::Order.added_params()) {
+            violations.add(
+                format!("merchant.return_urls.{}", slot.as_str()),
+                format!("is saved already and would be refused, as it {refusal}; or change it in the same call"),
+            );
+        }
     }
 
     /// One URL of the settings. Any kind of session may use it, so it is held to the rules of the strictest, the order.

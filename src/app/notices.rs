@@ -30,9 +30,11 @@ pub(super) fn notices(
             notices.add(
                 NoticeCode::OverriddenBySettings,
                 own,
-                "is not used: the merchant's settings have a URL for it and come first; remove that one, or set the \
-                 merchant's precedence to PRECEDENCE_REQUEST_FIRST"
-                    .into(),
+                format!(
+                    "is not used for the outcome {}: the merchant's settings have a URL for it and come first; remove \
+                     that one, or set the merchant's precedence to PRECEDENCE_REQUEST_FIRST",
+                    outcome.as_str()
+                ),
             );
         }
         let field = match selection.position.level {
@@ -51,7 +53,14 @@ pub(super) fn notices(
             );
         }
     }
+    if session.external_reference.as_deref().is_some_and(looks_personal) {
+        notices.add(NoticeCode::PersonalData, "external_reference".into(), personal("the order's external_reference"));
+    }
     notices.0
+}
+
+fn personal(source: &str) -> String {
+    format!("looks personal and is put into the URL by {source}: URLs end up in logs and histories; use an id instead")
 }
 
 /// Whether the provider's own body has a slot for it. Callers who send those bodies cannot have meant to fill ours.
@@ -77,9 +86,18 @@ fn no_url(kind: Kind, outcome: Outcome) -> String {
     }
 }
 
+/// Whether the text of a template itself holds something personal in its query.
+fn has_personal_literal(template: &Template) -> bool {
+    let query = template.as_str().split_once('?').map_or("", |(_, rest)| rest.split('#').next().unwrap_or_default());
+    url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| looks_personal(&value))
+}
+
 fn look_at_template(template: &Template, field: &str, session: &Session, merchant: &Merchant, notices: &mut Notices) {
     let late = Late { organization_name: Some(&merchant.name), ..Late::default() };
     let root = Root::at_resolve(session.id, &session.merchant_id, &session.body, late);
+    if has_personal_literal(template) {
+        notices.add(NoticeCode::PersonalData, field.to_owned(), personal("its own query"));
+    }
     for placeholder in template.placeholders() {
         let named_personal =
             matches!(placeholder.path.last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&&**name));
@@ -107,10 +125,18 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
     }
 }
 
-/// Whether a value looks like an e-mail address or the number of a payment card.
+/// Whether a value looks like an e-mail address, a telephone number or the number of a payment card.
 fn looks_personal(value: &str) -> bool {
     let email = value.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'));
-    email || is_card_number(value)
+    email || is_phone_number(value) || is_card_number(value)
+}
+
+/// `+` and 8 to 15 digits, as in ITU-T E.164.
+fn is_phone_number(value: &str) -> bool {
+    value.strip_prefix('+').is_some_and(|rest| {
+        let digits = rest.chars().filter(char::is_ascii_digit).count();
+        (8..=15).contains(&digits) && rest.chars().all(|c| c.is_ascii_digit() || " -()".contains(c))
+    })
 }
 
 /// 13 to 19 digits, spaces and dashes aside, that pass the Luhn check of ISO/IEC 7812.
@@ -152,6 +178,8 @@ mod tests {
             ("ana@example.com", true),
             ("4111 1111 1111 1111", true),
             ("4111111111111112", false),
+            ("+1 (415) 555-0123", true),
+            ("+12", false),
             ("order_pro_123", false),
             ("@home", false),
             ("2026-11-21", false),

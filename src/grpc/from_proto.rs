@@ -330,7 +330,9 @@ pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -
     let outcome = outcome(request.outcome, &mut violations);
     let (payment_id, status, error_code) =
         details(request.payment_id, request.status, request.error_code, &mut violations);
-    let wait = request.wait.and_then(|wait| duration("wait", wait, Duration::ZERO, limits::WAIT_MAX, &mut violations));
+    // A longer wait is no mistake: callers may pass on their whole budget.
+    let wait = request.wait.and_then(|wait| duration("wait", wait, Duration::ZERO, Duration::MAX, &mut violations));
+    let wait = wait.map(|wait| wait.min(limits::WAIT_MAX));
     let explain = if request.explain { Explain::Candidates } else { Explain::No };
     match session_id {
         Some(session_id) if violations.is_empty() => Ok(ResolveQuery {
@@ -407,7 +409,9 @@ pub fn update_merchant(
         violations.add("merchant", "is missing: write the merchant with its merchant_id and the fields to change");
         return (None, MerchantChange::default(), violations);
     };
-    let mask = request.update_mask.map(|mask| read_mask(mask, &mut violations));
+    // A mask that names nothing is what generated clients send for none.
+    let mask = request.update_mask.filter(|mask| !mask.paths.is_empty());
+    let mask = mask.map(|mask| read_mask(mask, &mut violations));
     // Without a mask, the fields that are set; with one, the fields that it names.
     let changes = |field: &str, is_set: bool| match &mask {
         None => is_set,
@@ -465,9 +469,10 @@ pub fn update_merchant(
 }
 
 fn read_mask(mask: FieldMask, violations: &mut Violations) -> Vec<String> {
-    for path in mask.paths.iter().filter(|path| *path != "*" && !MASK.contains(&path.as_str())) {
+    let unknown = |path: &&String| *path != "*" && !MASK.contains(&path.as_str());
+    if let Some(path) = mask.paths.iter().find(unknown) {
         // A name as long as a message would drown the answer.
-        let shown: String = path.chars().take(limits::NAME_BYTES).collect();
+        let shown = &path[..path.floor_char_boundary(limits::MERCHANT_ID_BYTES)];
         violations.add(
             "update_mask",
             format!("names `{shown}`, which is not a field that can change: write `*` or some of {}", MASK.join(", ")),
@@ -541,7 +546,9 @@ fn duration(
     violations: &mut Violations,
 ) -> Option<Duration> {
     let read = Duration::try_from(value).ok().filter(|duration| (min..=max).contains(duration));
-    if read.is_none() {
+    if read.is_none() && max == Duration::MAX {
+        violations.add(field, "is out of range: write a duration of 0 or more");
+    } else if read.is_none() {
         let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
         violations.add(field, format!("is out of range: write a duration from {min} to {max}"));
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     app::Error,
-    model::{Rule, Violation, Violations},
+    model::{Rule, Violations},
     proto::v1::ErrorReason,
     store::StoreError,
 };
@@ -77,35 +77,57 @@ fn invalid(violations: &Violations) -> Status {
     let mut details = details(reason);
     let mut room = DETAILS_BYTES;
     for (at, violation) in violations.iter().enumerate() {
-        let field: String = violation.field.chars().take(FIELD_CHARS).collect();
-        room = room.saturating_sub(field.len() + violation.description.len());
-        if room == 0 {
+        let field = cut(&violation.field, FIELD_BYTES);
+        let description = cut(&violation.description, DESCRIPTION_BYTES);
+        let needed = field.len() + description.len();
+        if needed > room {
             let left = violations.len() - at;
             details.add_bad_request_violation("", format!("and {left} more: correct those above first"));
             break;
         }
-        details.add_bad_request_violation(field, &violation.description);
+        room -= needed;
+        details.add_bad_request_violation(field, description);
     }
     let message = match violations {
-        [one] => format!("{} {}", one.field.chars().take(FIELD_CHARS).collect::<String>(), one.description),
+        [one] => format!("{} {}", cut(&one.field, FIELD_BYTES), one.description),
         several => {
-            let field = |violation: &Violation| violation.field.chars().take(FIELD_CHARS).collect::<String>();
-            let fields: Vec<String> = several.iter().take(NAMED_FIELDS).map(field).collect();
-            let more = if several.len() > NAMED_FIELDS { ", ..." } else { "" };
-            format!("{} fields are invalid: {}{more}", several.len(), fields.join(", "))
+            let fields: Vec<&str> = several.iter().map(|violation| cut(&violation.field, FIELD_BYTES)).collect();
+            format!("{} fields are invalid: {}", several.len(), fields.join(", "))
         }
     };
-    Status::with_error_details(Code::InvalidArgument, message, details)
+    Status::with_error_details(Code::InvalidArgument, cut_encoded(&message), details)
 }
 
-/// Bytes of violations in one answer. Details travel in a header, and common clients take 8 KiB of headers at most.
+// Details and message travel in headers, the details in base64, and common clients take 8 KiB of headers at most.
+
+/// Bytes of violations in one answer.
 const DETAILS_BYTES: usize = 4_096;
+/// Bytes of a violation's field; the keys of `metadata` may be longer.
+const FIELD_BYTES: usize = 120;
+/// Bytes of a violation's description: several of the longest fit.
+const DESCRIPTION_BYTES: usize = 400;
+/// Bytes of a message as gRPC writes it, percent-encoded.
+const MESSAGE_BYTES: usize = 500;
 
-/// Characters of a violation's field; the keys of `metadata` may be longer.
-const FIELD_CHARS: usize = 200;
+/// As much of the text as fits into that many bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
 
-/// Fields named in the message of an error with many violations; the details have all of them.
-const NAMED_FIELDS: usize = 10;
+/// As much of the text as fits into a message, with a sign that there is more.
+fn cut_encoded(text: &str) -> String {
+    let encoded = |c: char| if (' '..='~').contains(&c) && c != '%' { 1 } else { 3 * c.len_utf8() };
+    let mut room = MESSAGE_BYTES;
+    let fits = |c: &char| {
+        room = room.saturating_sub(encoded(*c));
+        room > 0
+    };
+    let mut shown: String = text.chars().take_while(fits).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
+}
 
 /// A database that is failing over is back within seconds.
 const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(1);

@@ -63,6 +63,11 @@ impl FromStr for SessionId {
 pub struct MerchantId(Box<str>);
 
 impl MerchantId {
+    /// Stands for a merchant that is not known. No id that was read is equal to it.
+    pub fn nobody() -> Self {
+        Self("".into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -170,6 +170,6 @@ impl<V: Values> Question<'_, V> {
     /// The length in bytes of the complete URL, accepted or not; `None` when there is none.
     pub fn url_length(&self) -> Option<usize> {
         let selection = select(self.kind, self.outcome, self.precedence, self.settings, self.request)?;
-        Some(selection.value.render(self.values).append(&self.params).len())
+        Some(selection.value.rendered_len(self.values) + self.params.added_len(selection.value.as_str()))
     }
 }

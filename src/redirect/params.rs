@@ -1,6 +1,6 @@
 //! What is added to the URL (SPEC 7): an order's parameters, as Mercado Pago sends them.
 
-use super::template::{Filled, encode};
+use super::template::{Filled, encode, encoded_len};
 use crate::model::Kind;
 
 /// The values of the added parameters.
@@ -31,32 +31,48 @@ pub(super) struct Complete {
     pub(super) added: usize,
 }
 
-impl Complete {
-    /// Bytes of the URL.
-    pub(super) fn len(&self) -> usize {
-        self.filled.text.len()
+impl ReturnParams<'_> {
+    /// The names and values that are added.
+    fn pairs(&self) -> Vec<(&'static str, Option<&str>)> {
+        match *self {
+            ReturnParams::None(_) => Vec::new(),
+            ReturnParams::Order { payment_id, status, external_reference, order_id } => vec![
+                ("payment_id", payment_id),
+                ("status", status),
+                ("external_reference", external_reference),
+                ("order_id", Some(order_id)),
+            ],
+        }
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            ReturnParams::None(kind) => *kind,
+            ReturnParams::Order { .. } => Kind::Order,
+        }
+    }
+
+    /// Bytes that are added to a URL of this template.
+    pub(super) fn added_len(&self, template: &str) -> usize {
+        let pairs = self.pairs();
+        let values: usize =
+            pairs.iter().map(|(name, value)| name.len() + "&=".len() + encoded_len(value.unwrap_or(ABSENT))).sum();
+        let query = template.split('#').next().unwrap_or_default();
+        if pairs.is_empty() || !query.ends_with(['?', '&']) { values } else { values - 1 }
     }
 }
+
+/// The word for a value that is not there, as Mercado Pago sends it.
+const ABSENT: &str = "null";
 
 impl Filled {
     /// Adds the parameters after the merchant's own query, which stays byte for byte, and before the fragment.
     pub(super) fn append(mut self, params: &ReturnParams<'_>) -> Complete {
-        let (kind, pairs): (Kind, &[(&str, Option<&str>)]) = match *params {
-            ReturnParams::None(kind) => (kind, &[]),
-            ReturnParams::Order { payment_id, status, external_reference, order_id } => (
-                Kind::Order,
-                &[
-                    ("payment_id", payment_id),
-                    ("status", status),
-                    ("external_reference", external_reference),
-                    ("order_id", Some(order_id)),
-                ],
-            ),
-        };
+        let pairs = params.pairs();
         if !pairs.is_empty() {
-            self.insert_query(pairs);
+            self.insert_query(&pairs);
         }
-        Complete { filled: self, reserved: kind.added_params(), added: pairs.len() }
+        Complete { filled: self, reserved: params.kind().added_params(), added: pairs.len() }
     }
 
     fn insert_query(&mut self, pairs: &[(&str, Option<&str>)]) {
@@ -72,7 +88,7 @@ impl Filled {
             self.text.push_str(separator);
             self.text.push_str(name);
             self.text.push('=');
-            self.text.extend(encode(value.unwrap_or("null")));
+            self.text.extend(encode(value.unwrap_or(ABSENT)));
             separator = "&";
         }
         let shift = self.text.len() - at;

@@ -9,7 +9,6 @@ use super::{
     template::{Filled, Hint, Template, well_formed_percent},
 };
 use crate::model::limits;
-use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, fmt, str::FromStr};
 use url::{Host, Url};
 
@@ -57,6 +56,14 @@ impl From<CheckedUrl> for String {
     }
 }
 
+/// Bytes of a URL that an error suggests.
+const SUGGESTION_BYTES: usize = 200;
+
+/// What to write instead of a text that cannot be a template, if anything is known.
+pub(super) fn suggestion(text: &str) -> Option<Box<str>> {
+    Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] }.suggest(text, &[])
+}
+
 /// How far a path is decoded before dot segments are looked for.
 #[derive(Clone, Copy, PartialEq)]
 enum DotSegments {
@@ -78,7 +85,7 @@ impl Policy<'_> {
     pub(super) fn check(&self, complete: Complete) -> Result<CheckedUrl, Refusal> {
         let Complete { filled: Filled { text, unresolved }, reserved, added } = complete;
         if text.len() > limits::URL_FILLED_BYTES {
-            return Err(Refusal::TooLong { bytes: text.len() });
+            return Err(Refusal::TooLong);
         }
         self.examine(&text, &unresolved, DotSegments::Filled, reserved, added)?;
         Ok(CheckedUrl(text))
@@ -102,8 +109,11 @@ impl Policy<'_> {
         if placeholders.iter().any(|range| range.start < authority_from + authority_len) {
             return Err(Refusal::PlaceholderInAuthority);
         }
+        if dot_segments == DotSegments::Written && has_placeholder_beside_encoded_slash(text, placeholders) {
+            return Err(Refusal::EncodedSlash);
+        }
         let text = stand_in(text, placeholders);
-        let hint = || if placeholders.is_empty() { super::template::canonical(&text) } else { None };
+        let hint = || if placeholders.is_empty() { self.suggest(&text, reserved) } else { None };
         if let Some(found) = text.chars().find(|c| !('!'..='~').contains(c) || *c == '\\') {
             return Err(Refusal::Character { found, canonical: hint() });
         }
@@ -120,8 +130,13 @@ impl Policy<'_> {
         let scheme = self.scheme(scheme)?;
         let path_from = authority_from + authority_len;
         let path_len = text[path_from..].find(['?', '#']).unwrap_or(text.len() - path_from);
-        if has_dot_segment(&text[path_from..path_from + path_len], dot_segments) {
+        let path = &text[path_from..path_from + path_len];
+        if has_dot_segment(path, dot_segments) {
             return Err(Refusal::DotSegment);
+        }
+        // Browsers differ: newer ones percent-encode it in a path.
+        if path.contains('^') {
+            return Err(Refusal::Character { found: '^', canonical: None });
         }
         let url = Url::parse(&text).map_err(|error| Refusal::Unparsable { error })?;
         if let Scheme::Web = scheme {
@@ -139,19 +154,40 @@ impl Policy<'_> {
         check_names(&url, reserved, added)
     }
 
+    /// The URL as a browser writes it, when that is another text and one that is accepted.
+    fn suggest(&self, text: &str, reserved: &[&'static str]) -> Option<Box<str>> {
+        let url = Url::parse(text).ok()?;
+        let suggested = url.as_str();
+        // Long ones would fill the header that errors travel in; braces are placeholders, which a browser would encode.
+        let fits = suggested.len() <= SUGGESTION_BYTES && suggested != text && !text.contains('{');
+        let accepted = || self.examine(suggested, &[], DotSegments::Written, reserved, 0).is_ok();
+        (fits && accepted()).then(|| suggested.into())
+    }
+
     fn scheme(&self, scheme: &str) -> Result<Scheme, Refusal> {
         match (scheme, self.mode) {
             ("https", _) | ("http", Mode::Sandbox) => Ok(Scheme::Web),
             ("http", Mode::Production) => Err(Refusal::Http),
-            _ if self.app_schemes.iter().any(|allowed| allowed.as_str() == scheme) => Ok(Scheme::App),
-            _ => Err(refuse_scheme(scheme)),
+            _ if self.names(scheme) => Ok(Scheme::App),
+            _ => {
+                let lower = scheme.to_ascii_lowercase();
+                let known = lower == "https" || self.names(&lower);
+                Err(if known && lower != scheme { Refusal::SchemeCase { lower } } else { refuse_scheme(scheme) })
+            }
         }
+    }
+
+    fn names(&self, scheme: &str) -> bool {
+        self.app_schemes.iter().any(|allowed| allowed.as_str() == scheme)
     }
 
     fn refuse_without_authority(&self, text: &str) -> Refusal {
         match text.split_once(':') {
             Some(("https" | "http", _)) | None => Refusal::NotAbsolute,
-            Some((scheme, _)) => self.scheme(scheme).err().unwrap_or(Refusal::NotAbsolute),
+            Some((scheme, _)) => match self.scheme(scheme) {
+                Ok(_) => Refusal::AppWithoutAuthority { scheme: scheme.into() },
+                Err(refusal) => refusal,
+            },
         }
     }
 
@@ -230,22 +266,43 @@ fn has_dot_segment(path: &str, reach: DotSegments) -> bool {
     if !path.contains(['.', '%']) {
         return false;
     }
-    let is_dot = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
+    let is_dot = |part: &[u8]| matches!(part.split(|byte| *byte == b';').next(), Some(b"." | b".."));
     path.split('/').any(|segment| {
-        let decoded = decode_fully(segment);
-        decoded.split(|c| c == '\\' || (c == '/' && reach == DotSegments::Written)).any(is_dot)
+        let separates = |byte: &u8| *byte == b'\\' || (*byte == b'/' && reach == DotSegments::Written);
+        decode_fully(segment).split(separates).any(is_dot)
     })
 }
 
-/// Decodes until nothing changes, so that no number of encodings hides anything. What is not UTF-8 has no dots to hide.
-fn decode_fully(segment: &str) -> Cow<'_, str> {
-    let mut decoded = Cow::Borrowed(segment);
-    while decoded.contains('%') {
-        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
-        if next == *decoded {
-            break;
+/// Whether a placeholder and an encoded slash share a segment: `..` as the value would make a segment of its own of it,
+/// for servers that decode before they split.
+fn has_placeholder_beside_encoded_slash(text: &str, placeholders: &[std::ops::Range<usize>]) -> bool {
+    let path_to = text.find(['?', '#']).unwrap_or(text.len());
+    placeholders.iter().filter(|range| range.start < path_to).any(|range| {
+        let from = text[..range.start].rfind('/').map_or(0, |slash| slash + 1);
+        let to = text[range.end..path_to].find('/').map_or(path_to, |slash| range.end + slash);
+        let segment = stand_in(&text[from..to], &within(placeholders, from, to)).into_owned();
+        decode_fully(&segment).iter().any(|byte| matches!(byte, b'/' | b'\\'))
+    })
+}
+
+fn within(placeholders: &[std::ops::Range<usize>], from: usize, to: usize) -> Vec<std::ops::Range<usize>> {
+    let inside = |range: &&std::ops::Range<usize>| from <= range.start && range.end <= to;
+    placeholders.iter().filter(inside).map(|range| range.start - from..range.end - from).collect()
+}
+
+/// Decodes until nothing changes, so that no number of encodings hides anything. In one pass: what completes an escape,
+/// decoded or not, is decoded at once.
+fn decode_fully(segment: &str) -> Vec<u8> {
+    let mut decoded: Vec<u8> = Vec::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        decoded.push(byte);
+        while let [.., b'%', high, low] = decoded[..]
+            && let (Some(high), Some(low)) = (char::from(high).to_digit(16), char::from(low).to_digit(16))
+            && let Ok(byte) = u8::try_from(high * 16 + low)
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(byte);
         }
-        decoded = Cow::Owned(next);
     }
     decoded
 }
@@ -431,6 +488,16 @@ const ACTED_ON: &[&str] = &[
     "x-safari-http",
     "x-safari-https",
     "xmpp",
+    "x-javascript",
+    "wtai",
+    "openpgp4fpr",
+    "matrix",
+    "jscript",
+    "isolated-app",
+    "ircs",
+    "ethereum",
+    "chrome-native",
+    "bitcoin",
 ];
 
 impl AppScheme {
@@ -449,7 +516,7 @@ impl FromStr for AppScheme {
             && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
         if !form {
             Err(InvalidScheme::Form)
-        } else if ACTED_ON.contains(&text) || text.starts_with("ms-") || text.starts_with("web+") {
+        } else if ACTED_ON.contains(&text) || ["ms-", "web+", "ext+"].iter().any(|prefix| text.starts_with(prefix)) {
             Err(InvalidScheme::ActedOn)
         } else {
             Ok(Self(text.into()))
@@ -477,11 +544,8 @@ pub enum Refusal {
     #[error("is empty: write an https URL, or leave the field out")]
     Empty,
     /// Longer than a filled URL may be.
-    #[error("is {bytes} bytes long when filled: at most {} are allowed", limits::URL_FILLED_BYTES)]
-    TooLong {
-        /// The length.
-        bytes: usize,
-    },
+    #[error("is longer than {} bytes when filled", limits::URL_FILLED_BYTES)]
+    TooLong,
     /// No `scheme://`.
     #[error("is not an absolute URL: write it with its scheme and host, such as `https://shop.example.com/paid`")]
     NotAbsolute,
@@ -491,8 +555,20 @@ pub enum Refusal {
     )]
     Http,
     /// A scheme that is never accepted.
-    #[error("has a scheme that is never accepted: write `https://`, in lower case")]
+    #[error("has a scheme that is never accepted: write `https://`")]
     Scheme,
+    /// A scheme in another spelling.
+    #[error("has its scheme in upper case: write `{lower}://`")]
+    SchemeCase {
+        /// The scheme as it is written.
+        lower: String,
+    },
+    /// A deep link of another form.
+    #[error("is a deep link without `//`: write `{scheme}://` and then its path")]
+    AppWithoutAuthority {
+        /// The scheme.
+        scheme: Box<str>,
+    },
     /// A scheme that the merchant has not named.
     #[error("has a scheme that the merchant's app_schemes does not name: write `https://`, or add `{}` to app_schemes for deep links", .scheme.as_str())]
     UnknownScheme {
@@ -524,6 +600,9 @@ pub enum Refusal {
     /// `.` or `..` as a path segment, in any spelling.
     #[error("has a dot segment (`.` or `..`, plain or encoded) in its path: write the path that is meant")]
     DotSegment,
+    /// An encoded slash that a value could make a dot segment of.
+    #[error("has `%2F` or `%5C` and a placeholder in one path segment: write `/` between segments")]
+    EncodedSlash,
     /// Not a URL.
     #[error("is not a URL ({error}): write it as `https://shop.example.com/paid`")]
     Unparsable {

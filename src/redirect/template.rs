@@ -86,7 +86,7 @@ impl Template {
             return Err(InvalidTemplate::TooLong { bytes: text.len() });
         }
         if let Some(at) = text.bytes().position(|byte| !(b' '..=b'~').contains(&byte)) {
-            return Err(InvalidTemplate::NotAscii { at, canonical: canonical(text) });
+            return Err(InvalidTemplate::NotAscii { at, canonical: super::policy::suggestion(text) });
         }
         let mut pieces = Vec::new();
         let mut literal_from = 0;
@@ -139,7 +139,7 @@ impl Template {
             let content = match content {
                 Content::Placeholder(path) => match values.find(path) {
                     Found::Text(value) => {
-                        text.extend(utf8_percent_encode(&value, RESERVED));
+                        push_encoded(&mut text, &value);
                         Content::Literal
                     }
                     Found::Nothing => {
@@ -186,15 +186,31 @@ impl Template {
                 Content::Unresolved => Found::Nothing,
             };
             match found {
-                Found::Text(value) => text.extend(utf8_percent_encode(&value, RESERVED)),
+                Found::Text(value) => push_encoded(&mut text, &value),
                 // Nothing comes after a render, so what is not known now is not there.
                 Found::Nothing | Found::Later => {
                     unresolved.push(text.len()..text.len() + written.len());
                     text.push_str(written);
                 }
             }
+            // Too long to be accepted already: what follows is not worth the work.
+            if text.len() > limits::URL_FILLED_BYTES {
+                break;
+            }
         }
         Filled { text, unresolved }
+    }
+
+    /// Bytes of what [`Template::render`] would give if there were no limit.
+    pub(super) fn rendered_len(&self, values: &impl Values) -> usize {
+        let len = |(range, content): (Range<usize>, &Content)| match content {
+            Content::Placeholder(path) => match values.find(path) {
+                Found::Text(value) => encoded_len(&value),
+                Found::Nothing | Found::Later => range.len(),
+            },
+            Content::Literal | Content::Unresolved => range.len(),
+        };
+        self.parts().map(len).sum()
     }
 
     /// The template as a URL whose placeholders stand for themselves, for the checks before there are values.
@@ -237,9 +253,20 @@ pub(super) fn encode(value: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(value, RESERVED)
 }
 
-/// What the text would be as a browser writes it, when it is a URL at all: the hint in error messages.
-pub(super) fn canonical(text: &str) -> Option<Box<str>> {
-    url::Url::parse(text).ok().map(|url| url.as_str().into())
+/// Bytes of a value once it is written.
+pub(super) fn encoded_len(value: &str) -> usize {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    value.bytes().map(|byte| if unreserved(byte) { 1 } else { "%XX".len() }).sum()
+}
+
+/// Adds a value, or as much of it as makes the URL too long for sure: values may be far longer than URLs.
+fn push_encoded(text: &mut String, value: &str) {
+    for part in encode(value) {
+        text.push_str(part);
+        if text.len() > limits::URL_FILLED_BYTES {
+            return;
+        }
+    }
 }
 
 /// Templates and what is made of them are far shorter than 4 GiB: see [`limits`].
@@ -270,8 +297,11 @@ fn placeholder_at(text: &str, at: usize) -> Result<Option<Read>, InvalidTemplate
             let path = path(&rest[inner_from..inner_to], at)?;
             return Ok(Some((path, inner_to + close + second_close)));
         }
-        if brace(tail, Brace::Open).is_some() || brace(tail, Brace::Close).is_some() {
+        if brace(tail, Brace::Open).is_some() {
             return Err(InvalidTemplate::Nested { at });
+        }
+        if brace(tail, Brace::Close).is_some() {
+            return Err(InvalidTemplate::NotClosed { at });
         }
         inner_to += 1;
     }
@@ -310,7 +340,7 @@ fn brace(text: &str, which: Brace) -> Option<usize> {
 /// Reads what stands between the braces of the placeholder at `at`.
 fn path(written: &str, at: usize) -> Result<Box<[Step]>, InvalidTemplate> {
     // These would change the URL's structure if the placeholder stayed as it is written.
-    if let Some(found) = written.chars().find(|c| "/\\?#<>".contains(*c)) {
+    if let Some(found) = written.chars().find(|c| "/\\?#&=;<>".contains(*c)) {
         return Err(InvalidTemplate::RawDelimiter { at, found });
     }
     if !well_formed_percent(written) {

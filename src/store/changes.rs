@@ -20,7 +20,8 @@ pub struct ChangeFeed {
 pub struct Changes {
     feed: ChangeFeed,
     id: SessionId,
-    receiver: watch::Receiver<()>,
+    /// `None` only while this is dropped.
+    receiver: Option<watch::Receiver<()>>,
     /// Wakes the waiter from time to time even without a change; see [`Changes::polling`].
     poll_every: Option<Duration>,
 }
@@ -29,7 +30,7 @@ impl ChangeFeed {
     /// Watches a session from now on.
     pub fn subscribe(&self, id: SessionId) -> Changes {
         let receiver = self.lock().entry(id).or_insert_with(|| watch::Sender::new(())).subscribe();
-        Changes { feed: self.clone(), id, receiver, poll_every: None }
+        Changes { feed: self.clone(), id, receiver: Some(receiver), poll_every: None }
     }
 
     /// Wakes everybody who watches that session.
@@ -56,8 +57,9 @@ impl Changes {
 
     /// Returns after the next change since the subscription or the last return.
     pub async fn changed(&mut self) {
+        let Some(receiver) = &mut self.receiver else { return };
         // The feed cannot go while this holds it, so there is always a sender.
-        let changed = self.receiver.changed();
+        let changed = receiver.changed();
         match self.poll_every {
             None => drop(changed.await),
             Some(every) => drop(tokio::time::timeout(every, changed).await),
@@ -68,8 +70,9 @@ impl Changes {
 impl Drop for Changes {
     fn drop(&mut self) {
         let mut watched = self.feed.lock();
-        // This receiver still counts: with no other, nobody is left.
-        if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+        // Under the lock, so that of two that go at once the second one sees that nobody is left.
+        self.receiver = None;
+        if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() == 0) {
             watched.remove(&self.id);
         }
     }

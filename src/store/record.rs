@@ -131,12 +131,8 @@ pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
         precedence: record.precedence,
         auto_return_delay: Duration::from_millis(record.auto_return_delay_ms).min(limits::AUTO_RETURN_DELAY_MAX),
         allowed_origins: record.allowed_origins.iter().map(origin).collect::<Result<_, _>>()?,
-        app_schemes: record
-            .app_schemes
-            .iter()
-            .map(|scheme| scheme.parse())
-            .collect::<Result<_, _>>()
-            .map_err(unreadable)?,
+        // One that this version does not accept any more is not named any more; everything else goes on.
+        app_schemes: record.app_schemes.iter().filter_map(|scheme| scheme.parse().ok()).collect(),
         update_time: record.update_time,
         version: record.version,
     })

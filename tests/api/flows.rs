@@ -221,6 +221,13 @@ async fn personal_values_and_urls_that_will_be_refused_are_noticed_at_create() {
     };
     assert!(has("CODE_PERSONAL_DATA", "redirect_urls.success"));
     assert!(has("CODE_URL_REFUSED", "redirect_urls.failure"));
+    let order =
+        json!({"merchant_id": "m", "type": "online", "total_amount": "1", "external_reference": "ana@example.com"});
+    let notices = client.ok("CreateOrder", order).await["notices"].to_string();
+    assert!(notices.contains("external_reference") && notices.contains("CODE_PERSONAL_DATA"), "{notices}");
+    let literal =
+        client.ok("CreateCheckout", checkout(json!({"success": "https://a.example.com/?tel=%2B14155550123"}))).await;
+    assert!(literal["notices"].to_string().contains("CODE_PERSONAL_DATA"));
     let redirect = resolve(&client, json!({"session_id": id(&created), "outcome": "OUTCOME_FAILURE"})).await;
     assert_eq!((&redirect["action"], &redirect["url"]), (&json!("ACTION_SHOW_PAGE"), &Value::Null));
 }
@@ -382,6 +389,24 @@ async fn an_outcome_that_is_asked_about_is_answered_and_not_recorded() {
     assert_eq!(
         asked["url"],
         format!("https://a.example.com/f?payment_id=1&status=stolen&external_reference=null&order_id={id}")
+    );
+}
+
+#[tokio::test]
+async fn a_pending_payment_keeps_its_id_when_another_outcome_is_asked_about() {
+    let client = Served::start().client();
+    let order = json!({"merchant_id": "m", "type": "online", "total_amount": "10", "checkout_pro": {"back_urls": {"success": "https://a.example.com/s"}}});
+    let id = id(&client.ok("CreateOrder", order).await);
+    client
+        .ok(
+            "RecordOutcome",
+            json!({"session_id": id, "outcome": "OUTCOME_PENDING", "payment_id": "7", "status": "in_process"}),
+        )
+        .await;
+    let asked = resolve(&client, json!({"session_id": id, "outcome": "OUTCOME_SUCCESS"})).await;
+    assert_eq!(
+        asked["url"],
+        format!("https://a.example.com/s?payment_id=7&status=approved&external_reference=null&order_id={id}")
     );
 }
 

@@ -97,6 +97,24 @@ async fn urls_that_stay_must_fit_the_lists_that_change() {
     assert_eq!(client.ok("GetMerchant", json!({"merchant_id": "m"})).await["merchant"]["etag"], "v1");
 }
 
+#[tokio::test]
+async fn a_mask_that_names_nothing_is_no_mask() {
+    let client = Served::start().client();
+    let changed =
+        client.ok("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "name": "n"}, "update_mask": ""})).await;
+    assert_eq!(changed["merchant"]["name"], "n");
+}
+
+#[tokio::test]
+async fn a_wrong_merchant_id_does_not_hide_what_else_is_wrong() {
+    let client = Served::start().client();
+    let merchant =
+        json!({"merchant_id": "a b", "return_urls": {"success": "http://a.example.com/"}, "auto_return_delay": "50s"});
+    let refused = client.refused("UpdateMerchant", json!({"merchant": merchant})).await;
+    let fields: Vec<&str> = refused.fields.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["merchant.merchant_id", "merchant.auto_return_delay", "merchant.return_urls.success"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_changes_are_all_applied() {
     let served = Served::start();

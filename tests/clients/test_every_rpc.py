@@ -49,6 +49,14 @@ def preview_redirects(client, seed, merchant_id):
     assert answer["max_url_length"] > len("https://www.your-site.com/success")
 
 
+def watch_session(client, seed, merchant_id):
+    session = client.call(f"{REDIRECT}/CreatePayment", seed("bitgpt_payment"))["session"]
+    client.call(f"{REDIRECT}/RecordOutcome", {"session_id": session["session_id"], "outcome": "OUTCOME_SUCCESS"})
+    # Success is final, so the stream ends after this.
+    watched = client.call(f"{REDIRECT}/WatchSession", {"session_id": session["session_id"]})
+    assert watched["session"]["outcome"] == "OUTCOME_SUCCESS"
+
+
 def get_merchant(client, seed, merchant_id):
     merchant = client.call(f"{MERCHANT}/GetMerchant", {"merchant_id": merchant_id})["merchant"]
     assert merchant["merchant_id"] == merchant_id
@@ -72,6 +80,7 @@ EVERY_RPC = {
     f"{REDIRECT}/RecordOutcome": record_outcome,
     f"{REDIRECT}/ResolveRedirect": resolve_redirect,
     f"{REDIRECT}/PreviewRedirects": preview_redirects,
+    f"{REDIRECT}/WatchSession": watch_session,
     f"{MERCHANT}/GetMerchant": get_merchant,
     f"{MERCHANT}/UpdateMerchant": update_merchant,
 }

@@ -1,0 +1,23 @@
+//! Proves of the whole server, as a process of its own with clients over gRPC: nothing acknowledged is lost and nothing
+//! is done twice, whatever is killed; and that several servers on one database are one service.
+//!
+//! `WAYPOST_TEST_KILLS` sets how often each store is killed (default 20). What needs PostgreSQL is skipped aloud where it
+//! is not installed; under `CI=true` that is a failure.
+
+#[path = "../support"]
+mod support {
+    pub mod fixture;
+    pub mod postgres;
+}
+
+mod process;
+mod writers;
+
+mod kills;
+mod moving;
+mod shared_database;
+
+use std::time::Duration;
+
+/// Longer than anything takes that goes well, so that a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);

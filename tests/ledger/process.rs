@@ -1,0 +1,111 @@
+//! `waypost` as processes of the test's own, on free ports, ended with the test.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{BufRead, BufReader, Read, Seek},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+use tonic::transport::{Channel, Endpoint};
+
+/// A running server.
+pub struct Server {
+    process: Child,
+    addr: String,
+    /// What it logs, shown when a test fails.
+    log: File,
+    /// Kept so that its standard output stays open.
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// `waypost` without the tests' own environment.
+pub fn waypost(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    command.env_clear().args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end, which must be a good one; what it wrote.
+pub fn run(args: &[&str]) -> String {
+    let output = waypost(args).output().expect("it runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The command that serves a store on a free port.
+pub fn serve(store: &str) -> Command {
+    let mut command = waypost(["serve", "--grpc-addr", "127.0.0.1:0", "--workers", "2", "--store", store]);
+    command.stdout(Stdio::piped());
+    command
+}
+
+impl Server {
+    /// Starts one, and waits until it says where it listens.
+    pub fn start(store: &str) -> Self {
+        Self::spawn(&mut serve(store))
+    }
+
+    /// The same of a command that [`serve`] made.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut log = tempfile::tempfile().expect("a file");
+        let mut process = command.stderr(log.try_clone().expect("a file")).spawn().expect("it starts");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let addr = loop {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).expect("text") == 0 {
+                let status = process.wait().expect("it ended");
+                panic!("the server ended before it served, {status}: {}", read(&mut log));
+            }
+            if let Some(addr) = line.trim().strip_prefix("gRPC") {
+                break addr.trim().to_owned();
+            }
+        };
+        Self { process, addr, log, _stdout: stdout }
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.addr)).expect("an address");
+        endpoint.connect().await.expect("it listens")
+    }
+
+    /// Ends it by SIGKILL; it must have run until then.
+    pub fn kill(mut self) {
+        self.assert_runs();
+        self.process.kill().expect("it is ours");
+        self.process.wait().expect("it is ours");
+    }
+
+    /// Ends it by SIGTERM, as an operator does.
+    pub fn stop(mut self) {
+        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
+        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a process id"), libc::SIGTERM) }, 0);
+        let status = self.process.wait().expect("it is ours");
+        assert!(status.success(), "{status}: {}", read(&mut self.log));
+    }
+
+    /// Fails when it ended by itself.
+    pub fn assert_runs(&mut self) {
+        let ended = self.process.try_wait().expect("it is ours");
+        assert_eq!(ended, None, "{}", read(&mut self.log));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = read(&mut self.log);
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            eprintln!("the log of the server at {}, last line first:\n{}", self.addr, last.join("\n"));
+        }
+    }
+}
+
+fn read(log: &mut File) -> String {
+    let mut text = String::new();
+    log.rewind().and_then(|()| log.read_to_string(&mut text)).expect("a log");
+    text
+}
