@@ -10,6 +10,8 @@
 //! grpc          to_proto, or the one place that turns an error into a status
 //! ```
 //!
+//! A buyer's browser takes the same path by [`pages`] instead of [`grpc`].
+//!
 //! Whoever has read [`grpc::Redirects`], [`app::App::resolve_redirect`], [`redirect`] and [`store::Store`] has seen the
 //! system.
 //!
@@ -21,14 +23,16 @@
 //! - **Compile at create.** A template is read once, and what is known is bound; resolving fills what is left.
 //! - **One contract for stores.** Numbered clauses on [`store::Store`]; one suite runs every clause on every store.
 //! - **Acknowledged means durable** on every store but memory.
-//! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`].
+//! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`],
+//!   [`pages::limits`].
 //! - **Never logged**: URLs, query values, keys, customer data.
 //!
 //! # Where the next thing goes
 //!
 //! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
 //! `grpc::from_proto` and `to_proto`. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and
-//! a line in `tests/store_contract.rs`. An option: [`cli`].
+//! a line in `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option:
+//! [`cli`].
 
 // Whoever reads this code reads the private parts too: `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]

@@ -26,24 +26,24 @@ function withUrls(kind, base) {
 }
 
 describe("every button", { concurrency: 3 }, () => {
-for (const kind of ["checkout", "order", "payment"]) {
-  for (const [button, outcome] of Object.entries(BUTTONS)) {
-    for (const shop of ["https://shop.example.com", "https://shop.example.com/hop", "the stand-in shop"]) {
-      test(`${kind}, ${button}, to ${shop}`, async () => {
-        const base = shop === "the stand-in shop" ? `${waypost.pages}/shop` : shop;
-        const session = await waypost.create(kind, withUrls(kind, base));
-        const page = await browser.open(session.checkout_url);
-        await page.getByRole("button", { name: button, exact: true }).click();
-        const words = { success: "approved", failure: "rejected", pending: "pending", cancel: "" };
-        const last = kind === "payment" ? words[outcome] : outcome;
-        const host = shop.endsWith("/hop") ? "https://www.example.com" : base;
-        await page.waitForURL((url) => url.href.startsWith(`${host}/${last}`), { timeout: 8_000 });
-        assert.deepEqual(page.faults, []);
-        await page.context().close();
-      });
+  for (const kind of ["checkout", "order", "payment"]) {
+    for (const [button, outcome] of Object.entries(BUTTONS)) {
+      for (const shop of ["https://shop.example.com", "https://shop.example.com/hop", "the stand-in shop"]) {
+        test(`${kind}, ${button}, to ${shop}`, async () => {
+          const base = shop === "the stand-in shop" ? `${waypost.pages}/shop` : shop;
+          const session = await waypost.create(kind, withUrls(kind, base));
+          const page = await browser.open(session.checkout_url);
+          await page.getByRole("button", { name: button, exact: true }).click();
+          const words = { success: "approved", failure: "rejected", pending: "pending", cancel: "" };
+          const last = kind === "payment" ? words[outcome] : outcome;
+          const host = shop.endsWith("/hop") ? "https://www.example.com" : base;
+          await page.waitForURL((url) => url.href.startsWith(`${host}/${last}`), { timeout: 8_000 });
+          assert.deepEqual(page.faults, []);
+          await page.context().close();
+        });
+      }
     }
   }
-}
 });
 
 test("pay later at a shop, and the shop reports payment: the waiting page turns", async () => {

@@ -131,7 +131,11 @@ describe("the page", { concurrency: 3 }, () => {
             const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             assert.ok(overflow <= 0, `${overflow} px wider than its window`);
             await page.screenshot({ path: `${SCREENSHOTS}/${outcome}-${locale}-${window}-${colorScheme}.png`, fullPage: true });
-            assert.deepEqual(await inaccessible(page), []);
+            // The checker takes seconds; what it looks at differs by window and colours in one language, and by
+            // language in one window.
+            if (locale === "en-US" || (window === "phone" && colorScheme === "light")) {
+              assert.deepEqual(await inaccessible(page), []);
+            }
             assert.deepEqual(page.faults, []);
             await page.context().close();
           });
