@@ -5,9 +5,12 @@
 //! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
 
-use bytes::{BufMut, Bytes, BytesMut};
+mod support {
+    pub mod h2_client;
+}
+
+use bytes::Bytes;
 use h2::client::SendRequest;
-use http::Request;
 use prost::Message;
 use std::{
     env,
@@ -17,7 +20,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, task::JoinSet};
+use support::h2_client::{call, connect, frame};
+use tokio::task::JoinSet;
 use waypost::{
     app::{App, Clock},
     grpc::{Merchants, Redirects},
@@ -246,49 +250,6 @@ fn report(targets: &[Target<'_>; 3]) {
             ratios[ratios.len() - 1]
         );
     }
-}
-
-async fn connect(addr: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(addr).await.expect("a connection");
-    stream.set_nodelay(true).expect("a socket");
-    let (sender, connection) = h2::client::Builder::new()
-        .initial_window_size(1 << 20)
-        .initial_connection_window_size(1 << 24)
-        .handshake(stream)
-        .await
-        .expect("HTTP/2");
-    tokio::spawn(connection);
-    sender
-}
-
-/// One unary call; the message of the answer.
-async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Bytes {
-    std::future::poll_fn(|cx| connection.poll_ready(cx)).await.expect("a stream");
-    let request = Request::post(format!("http://localhost{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .expect("a request");
-    let (answer, mut body) = connection.send_request(request, false).expect("a stream");
-    body.send_data(message, true).expect("a stream");
-    let mut answer = answer.await.expect("an answer").into_body();
-    let mut bytes = BytesMut::new();
-    while let Some(data) = answer.data().await {
-        let data = data.expect("the answer's bytes");
-        let _ = answer.flow_control().release_capacity(data.len());
-        bytes.put(data);
-    }
-    let trailers = answer.trailers().await.expect("trailers").expect("trailers");
-    assert_eq!(trailers["grpc-status"], "0", "{path}");
-    bytes.split_off(5).freeze()
-}
-
-fn frame(message: &[u8]) -> Bytes {
-    let mut framed = BytesMut::with_capacity(message.len() + 5);
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).expect("a small message"));
-    framed.put_slice(message);
-    framed.freeze()
 }
 
 /// BitGPT's example with a fifth placeholder, created and paid so many times: the calls that resolve them.

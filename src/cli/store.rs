@@ -11,6 +11,7 @@ use std::{
     fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -79,7 +80,11 @@ impl At {
 
 impl AtFile {
     async fn export(&self) -> Result<String, Failure> {
-        let mut file = self.create()?;
+        let made = self.create()?;
+        let mut file: Box<dyn Write + Send> = match &made {
+            Some(made) => Box::new(BufWriter::new(made)),
+            None => Box::new(BufWriter::new(io::stdout())),
+        };
         let served = match &self.at.store {
             StoreUrl::Redb(path) => {
                 backup::connect(path).map_err(|error| self.at.failed(format!("cannot ask the server: {error}")))?
@@ -92,12 +97,16 @@ impl AtFile {
             }
             None => self.export_unserved(&mut file).await?,
         };
+        drop(file);
         let Totals { sessions, merchants } = totals;
-        // Standard output has the export itself.
-        if self.is_standard() {
-            Ok(String::new())
-        } else {
-            Ok(format!("exported {sessions} sessions and {merchants} merchants"))
+        match made {
+            // Standard output has the export itself.
+            None => Ok(String::new()),
+            // What this says may be the last word before the store is taken away.
+            Some(made) => match made.sync_all() {
+                Ok(()) => Ok(format!("exported {sessions} sessions and {merchants} merchants")),
+                Err(error) => Err(Failure::Failed(format!("{}: {error}", self.file.display()))),
+            },
         }
     }
 
@@ -133,13 +142,15 @@ impl AtFile {
         self.file == Path::new("-")
     }
 
-    fn create(&self) -> Result<Box<dyn Write + Send>, Failure> {
+    /// The file to write; `None` for standard output.
+    fn create(&self) -> Result<Option<File>, Failure> {
         if self.is_standard() {
-            return Ok(Box::new(BufWriter::new(io::stdout())));
+            return Ok(None);
         }
-        // An export that fails must not have replaced a good one.
-        let file = File::create_new(&self.file).map_err(|error| self.unusable(&error))?;
-        Ok(Box::new(BufWriter::new(file)))
+        // An export that fails must not have replaced a good one, and it holds what customers sent.
+        let mut options = File::options();
+        let made = options.write(true).create_new(true).mode(0o600).open(&self.file);
+        made.map(Some).map_err(|error| self.unusable(&error))
     }
 
     fn open(&self) -> Result<Box<dyn BufRead + Send>, Failure> {

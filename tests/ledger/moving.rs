@@ -5,6 +5,7 @@ use crate::{
     support::postgres::Cluster,
     writers::Ledger,
 };
+use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_moves_to_postgres_while_the_old_server_serves() {
@@ -20,6 +21,8 @@ async fn a_store_moves_to_postgres_while_the_old_server_serves() {
     ledger.wait_for_writes(500).await;
     // The bulk moves while the old server serves.
     assert!(run(&["store", "export", &first, "--store", &old]).starts_with("exported "));
+    let mode = std::fs::metadata(&first).expect("exported").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds what customers sent");
     run(&["store", "import", &first, "--store", &new]);
     ledger.wait_for_writes(100).await;
     // The rest, what changed meanwhile included, once it has stopped.

@@ -119,7 +119,8 @@ impl Cluster {
         Some((Self { directory, port, owner, keeper }, data))
     }
 
-    fn command(&self, binary: &str) -> Command {
+    /// One of PostgreSQL's programs, run as the owner of the cluster.
+    pub fn command(&self, binary: &str) -> Command {
         let mut command = Command::new(binaries().expect("a cluster exists").join(binary));
         self.owner.run_as(command.current_dir("/").stdin(Stdio::null()));
         command
