@@ -17,7 +17,7 @@ class RunningServer:
     def __init__(self, log, *options):
         """Starts a server that logs to the file `log`, and returns once it says where it listens."""
         binary = os.environ.get("WAYPOST_BIN", REPOSITORY / "target" / "debug" / "waypost")
-        command = [binary, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", *options]
+        command = [binary, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", *options]
         # The settings of whoever runs the tests are not the server's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
         with open(log, "w") as stderr:
