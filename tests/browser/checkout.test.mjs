@@ -25,7 +25,7 @@ function withUrls(kind, base) {
   return { checkout: { redirect_urls: slots }, order: { checkout_pro: { back_urls: slots, auto_return: "all" } }, payment: { redirect_url: `${base}/{{status}}?kind={{kind}}` } }[kind];
 }
 
-describe("every button", { concurrency: 3 }, () => {
+describe("every button", { concurrency: 2 }, () => {
   for (const kind of ["checkout", "order", "payment"]) {
     for (const [button, outcome] of Object.entries(BUTTONS)) {
       for (const shop of ["https://shop.example.com", "https://shop.example.com/hop", "the stand-in shop"]) {
