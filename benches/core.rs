@@ -28,7 +28,7 @@ fn session(kind: Kind, url: &str) -> Session {
     let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
     let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-    Session::open(id, merchant_id, body.as_object().expect("an object"), created, expires).expect("a session")
+    Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
 }
 
 fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
@@ -38,15 +38,15 @@ fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
     let decision = decide(&Question {
         kind: session.id.kind(),
         outcome: Outcome::Success,
-        settings,
-        request: &session.return_urls,
+        settings: settings.map(Template::view),
+        request: session.return_urls(),
         precedence: Precedence::SettingsFirst,
-        values: &Root::at_resolve(session.id, &session.merchant_id, &session.body, late),
+        values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params: match session.id.kind() {
             Kind::Order => ReturnParams::Order {
                 payment_id: late.payment_id,
                 status: late.status,
-                external_reference: session.external_reference.as_deref(),
+                external_reference: session.external_reference(),
                 order_id: &order_id,
             },
             kind => ReturnParams::None(kind),

@@ -299,10 +299,10 @@ fn new_session() -> Session {
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
     let now = Timestamp::from(SystemTime::now());
     let expires = now.plus(Duration::from_secs(86_400));
-    let session =
-        Session::open(id, merchant_id, body.as_object().expect("an object"), now, expires).expect("a session");
     let key = IdempotencyKey::try_from(Box::from(id.to_string())).expect("a key");
-    Session { idempotency: Some(Idempotency { key, fingerprint: Fingerprint([1; 32]) }), ..session }
+    let sent = Idempotency { key, fingerprint: Fingerprint([1; 32]) };
+    let body = body.as_object().expect("an object");
+    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session")
 }
 
 async fn creates_per_second(store: &Arc<dyn Store>, writers: usize, length: Duration) -> f64 {

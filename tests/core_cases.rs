@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::{str::FromStr, time::Duration};
 use uuid::Uuid;
 use waypost::{
-    model::{Body, Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
+    model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
     redirect::{
         AppScheme, AutoReturn, Decision, Delivery, Mode, OriginPattern, Policy, Question, ReturnParams, Template,
         decide,
@@ -88,7 +88,6 @@ fn answer(case: &Case) -> Decision {
     let id = SessionId::new(case.kind, Uuid::from_u128(7));
     let order_id = id.to_string();
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
-    let body = Body::new(&case.body);
     let status = case.status.as_deref().or(case.outcome.default_status());
     let late = Late {
         organization_name: case.organization_name.as_deref(),
@@ -97,18 +96,18 @@ fn answer(case: &Case) -> Decision {
         error_code: case.error_code.as_deref(),
     };
     let external_reference = case.body.get("external_reference").and_then(Value::as_str);
-    let at_create = Root::at_create(id, &merchant_id, &body);
+    let at_create = Root::at_create(id, &merchant_id, &case.body);
     let mut bound = ReturnUrls::default();
     for (slot, template) in case.request.iter() {
         bound.set(slot, Some(template.bind(&at_create)));
     }
-    let values = Root::at_resolve(id, &merchant_id, &body, late);
+    let values = Root::at_resolve(id, &merchant_id, &case.body, late);
     let decide_with = |request: &ReturnUrls<Template>| {
         decide(&Question {
             kind: case.kind,
             outcome: case.outcome,
-            settings: &case.settings,
-            request,
+            settings: case.settings.map(Template::view),
+            request: request.map(Template::view),
             precedence: case.precedence,
             values: &values,
             params: match case.kind {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 use uuid::Uuid;
 use waypost::{
-    model::{Body, Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
+    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
     redirect::{AutoReturn, Decision, Delivery, Mode, Policy, Question, ReturnParams, Template, decide, select},
 };
 
@@ -119,7 +119,6 @@ fn ask(asked: &Asked<'_>) -> Decision {
     let order_id = id.to_string();
     let merchant_id: MerchantId = "m".parse().expect("a merchant id");
     let Value::Object(body) = &asked.body else { panic!("a body is an object") };
-    let body = Body::new(body);
     let late = Late {
         organization_name: Some(asked.late),
         payment_id: Some(asked.late),
@@ -129,14 +128,14 @@ fn ask(asked: &Asked<'_>) -> Decision {
     let mut request = ReturnUrls::default();
     let template = Template::compile(asked.url).expect("a template");
     OPEN.check_template(&template, asked.kind.added_params()).expect("an accepted template");
-    request.set(asked.outcome, Some(template.bind(&Root::at_create(id, &merchant_id, &body))));
+    request.set(asked.outcome, Some(template.bind(&Root::at_create(id, &merchant_id, body))));
     decide(&Question {
         kind: asked.kind,
         outcome: asked.outcome,
-        settings: &ReturnUrls::default(),
-        request: &request,
+        settings: ReturnUrls::default(),
+        request: request.map(Template::view),
         precedence: Precedence::SettingsFirst,
-        values: &Root::at_resolve(id, &merchant_id, &body, late),
+        values: &Root::at_resolve(id, &merchant_id, body, late),
         params: match asked.kind {
             Kind::Order => ReturnParams::Order {
                 payment_id: Some(asked.late),
@@ -278,11 +277,10 @@ proptest! {
         let merchant_id: MerchantId = "m".parse().expect("a merchant id");
         let id = SessionId::new(Kind::Order, Uuid::nil());
         let body: Map<String, Value> = values.into_iter().map(|(name, value)| (name, value.into())).collect();
-        let body = Body::new(&body);
         let all = Late { organization_name: None, payment_id: Some(&late), status: Some(&late), error_code: None };
         let resolved = Root::at_resolve(id, &merchant_id, &body, all);
         let bound = template.bind(&Root::at_create(id, &merchant_id, &body));
-        prop_assert_eq!(bound.render(&resolved), template.render(&resolved));
+        prop_assert_eq!(bound.view().render(&resolved), template.view().render(&resolved));
     }
 
     #[test]

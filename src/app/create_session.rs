@@ -47,7 +47,7 @@ impl App {
         let idempotency = draft.idempotency.clone();
         match self.prepare(draft, violations).await {
             Ok(Prepared { session, notices, .. }) => {
-                let session = Session { idempotency, notices: notices.into(), ..session };
+                let session = session.with_notices(&notices);
                 match self.store.create(session.clone()).await? {
                     Created::New => Ok(self.created(session)),
                     Created::Before(first) => Ok(self.replayed(&first)),
@@ -60,9 +60,7 @@ impl App {
                     return Err(Error::Invalid(violations));
                 };
                 match self.store.session_by_key(&merchant_id, kind, &key).await? {
-                    Some(first) if first.idempotency.as_ref().is_some_and(|sent| sent.fingerprint == fingerprint) => {
-                        Ok(self.replayed(&first))
-                    }
+                    Some(first) if first.fingerprint() == Some(fingerprint) => Ok(self.replayed(&first)),
                     Some(_) => Err(Error::KeyReused),
                     None => Err(Error::Invalid(violations)),
                 }
@@ -86,7 +84,7 @@ impl App {
         draft: Draft,
         mut violations: Violations,
     ) -> Result<Prepared, (Error, Option<(MerchantId, Kind)>)> {
-        let Draft { merchant_id, kind, ttl, body, .. } = draft;
+        let Draft { merchant_id, kind, idempotency, ttl, body } = draft;
         let Some(merchant_id) = merchant_id else {
             // Whose settings hold is unknown; what is wrong with the URLs by themselves is said all the same.
             let unknown = Policy { mode: self.mode, allowed_origins: &[], app_schemes: &[] };
@@ -105,7 +103,7 @@ impl App {
         let now = self.clock.now();
         let expire_time = now.plus(ttl.unwrap_or(kind.default_ttl()));
         let id = SessionId::new(kind, Uuid::now_v7());
-        match Session::open(id, merchant_id, &body, now, expire_time) {
+        match Session::open(id, merchant_id, &body, idempotency.as_ref(), now, expire_time) {
             Ok(session) => {
                 let notices = notices::notices(&session, &templates, &merchant, self.mode);
                 Ok(Prepared { session, merchant, notices })

@@ -53,7 +53,7 @@ pub(super) fn notices(
             );
         }
     }
-    if session.external_reference.as_deref().is_some_and(looks_personal) {
+    if session.external_reference().is_some_and(looks_personal) {
         notices.add(NoticeCode::PersonalData, "external_reference".into(), personal("the order's external_reference"));
     }
     notices.0
@@ -94,13 +94,13 @@ fn has_personal_literal(template: &Template) -> bool {
 
 fn look_at_template(template: &Template, field: &str, session: &Session, merchant: &Merchant, notices: &mut Notices) {
     let late = Late { organization_name: Some(&merchant.name), ..Late::default() };
-    let root = Root::at_resolve(session.id, &session.merchant_id, &session.body, late);
+    let root = Root::at_resolve(session.id, &session.merchant_id, session.body(), late);
     if has_personal_literal(template) {
         notices.add(NoticeCode::PersonalData, field.to_owned(), personal("its own query"));
     }
     for placeholder in template.placeholders() {
         let named_personal =
-            matches!(placeholder.path.last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&&**name));
+            matches!(placeholder.path.steps().last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&name));
         let personal = match root.find(placeholder.path) {
             Found::Text(value) => (named_personal && !value.is_empty()) || looks_personal(&value),
             Found::Nothing | Found::Later => {

@@ -10,7 +10,6 @@ use crate::{
     model::{Ending, Merchant, Notice, Outcome, ReturnUrls, Session, SessionId, Violations, limits},
     redirect::{Mode, Template},
 };
-use serde_json::Value;
 
 /// What is previewed.
 #[derive(Debug, Clone)]
@@ -62,10 +61,8 @@ impl App {
 /// The return URLs of a session as they were written.
 fn unbound(session: &Session) -> ReturnUrls<Template> {
     let mut templates = ReturnUrls::default();
-    if let Value::Object(body) = session.body.to_value() {
-        for (slot, text) in session.id.kind().return_urls(&body).iter() {
-            templates.set(slot, Template::compile(text).ok());
-        }
+    for (slot, text) in session.id.kind().return_urls(&session.body().to_fields()).iter() {
+        templates.set(slot, Template::compile(text).ok());
     }
     templates
 }

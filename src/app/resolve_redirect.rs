@@ -3,9 +3,10 @@
 use super::{App, Error, Seen};
 use crate::{
     model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId},
-    redirect::{Candidate, Decision, Mode, Question, ReturnParams, decide},
+    redirect::{Candidate, Decision, Mode, Question, ReturnParams, Template, decide},
     store::Loaded,
 };
+use compact_str::CompactString;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -17,11 +18,11 @@ pub struct ResolveQuery {
     /// The outcome to answer for; `None` for the recorded one.
     pub outcome: Option<Outcome>,
     /// Stands in for the recorded one in this answer.
-    pub payment_id: Option<Box<str>>,
+    pub payment_id: Option<CompactString>,
     /// Stands in for the recorded one in this answer.
-    pub status: Option<Box<str>>,
+    pub status: Option<CompactString>,
     /// Stands in for the recorded one in this answer.
-    pub error_code: Option<Box<str>>,
+    pub error_code: Option<CompactString>,
     /// How long to wait for an outcome when none is recorded.
     pub wait: Duration,
     /// When the answer must be on its way; waiting ends before.
@@ -162,17 +163,17 @@ pub(super) fn with_question<T>(
         kind @ (Kind::Checkout | Kind::Payment) => ReturnParams::None(kind),
         Kind::Order => {
             order_id = session.id.to_string();
-            let external_reference = session.external_reference.as_deref();
+            let external_reference = session.external_reference();
             ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
         }
     };
     ask(&Question {
         kind: session.id.kind(),
         outcome: ending.outcome,
-        settings: &merchant.return_urls,
-        request: &session.return_urls,
+        settings: merchant.return_urls.map(Template::view),
+        request: session.return_urls(),
         precedence: merchant.precedence,
-        values: &Root::at_resolve(session.id, &session.merchant_id, &session.body, late),
+        values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params,
         policy: merchant.policy(mode),
         auto_return: session.auto_return,

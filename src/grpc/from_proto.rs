@@ -10,6 +10,7 @@ use crate::{
     proto::v1,
     redirect::{AutoReturn, Mode, OriginPattern},
 };
+use compact_str::CompactString;
 use prost::Message;
 use prost_types::{FieldMask, ListValue, Struct, Value as ProtoValue, value};
 use serde_json::{Map, Number, Value};
@@ -349,7 +350,7 @@ pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -
     }
 }
 
-type Text = Option<Box<str>>;
+type Text = Option<CompactString>;
 
 fn details(payment_id: String, status: String, error_code: String, violations: &mut Violations) -> (Text, Text, Text) {
     (
@@ -425,7 +426,7 @@ pub fn update_merchant(
     };
     if changes("name", !merchant.name.is_empty()) {
         let name = plain_text("merchant.name", merchant.name, limits::NAME_BYTES, &mut violations);
-        change.name = Some(name.unwrap_or_default());
+        change.name = Some(name.unwrap_or_default().into());
     }
     let urls = merchant.return_urls.unwrap_or_default();
     for (slot, url) in [
@@ -527,7 +528,7 @@ fn plain_text(field: &str, value: String, bytes: usize, violations: &mut Violati
     if value.chars().any(char::is_control) {
         violations.add(field, "has a control character: leave it out");
     }
-    text(field, value, bytes, violations).map(Into::into)
+    text(field, value, bytes, violations).map(CompactString::from)
 }
 
 fn count(field: &str, found: usize, min: usize, max: usize, violations: &mut Violations) {

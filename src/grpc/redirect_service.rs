@@ -83,7 +83,7 @@ impl RedirectService for Redirects {
         let (draft, violations) = from_proto::checkout(request.into_inner());
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices);
+        let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreateCheckoutResponse { session, replayed, notices }))
     }
@@ -95,7 +95,7 @@ impl RedirectService for Redirects {
         let (draft, violations) = from_proto::order(request.into_inner());
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices);
+        let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreateOrderResponse { session, replayed, notices }))
     }
@@ -107,7 +107,7 @@ impl RedirectService for Redirects {
         let (draft, violations) = from_proto::payment(request.into_inner());
         let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices);
+        let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
         Ok(Response::new(v1::CreatePaymentResponse { session, replayed, notices }))
     }

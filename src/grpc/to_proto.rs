@@ -7,11 +7,12 @@ use crate::{
     proto::v1,
     redirect::{Candidate, Delivery, Fate, Template},
 };
+use compact_str::CompactString;
 
 /// A session as it is seen at that time, with the links to its pages.
 pub fn session(session: &Session, now: Timestamp, links: Option<&Links>) -> v1::Session {
     let ending = session.ending_at(now);
-    let detail = |text: Option<Box<str>>| text.map(String::from).unwrap_or_default();
+    let detail = |text: Option<CompactString>| text.map(String::from).unwrap_or_default();
     v1::Session {
         session_id: session.id.to_string(),
         merchant_id: session.merchant_id.to_string(),

@@ -1,6 +1,7 @@
 //! The ids: of sessions (made here), of merchants and of idempotent requests (the caller's own).
 
 use super::{Kind, limits};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -60,7 +61,7 @@ impl FromStr for SessionId {
 /// The caller's own id of a merchant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>", into = "Box<str>")]
-pub struct MerchantId(Box<str>);
+pub struct MerchantId(CompactString);
 
 impl MerchantId {
     /// Stands for a merchant that is not known. No id that was read is equal to it.
@@ -84,7 +85,7 @@ impl TryFrom<Box<str>> for MerchantId {
         } else if text.len() > limits::MERCHANT_ID_BYTES || !text.bytes().all(allowed) {
             Err(InvalidId::Merchant)
         } else {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         }
     }
 }
@@ -99,7 +100,7 @@ impl FromStr for MerchantId {
 
 impl From<MerchantId> for Box<str> {
     fn from(id: MerchantId) -> Self {
-        id.0
+        id.0.into()
     }
 }
 

@@ -4,6 +4,7 @@
 //! they are made, so what holds a [`MerchantId`] or an [`Amount`] need not check it again.
 
 mod amount;
+mod content;
 mod ids;
 pub mod limits;
 mod merchant;
@@ -16,12 +17,13 @@ mod values;
 mod violation;
 
 pub use amount::{Amount, Currency};
+pub use content::{BodyRef, Content};
 pub use ids::{IdempotencyKey, MerchantId, SessionId};
 pub use merchant::{Etag, Merchant};
 pub use notice::{Notice, NoticeCode};
 pub use outcome::{Kind, Outcome};
 pub use return_urls::{Level, Precedence, ReturnUrls};
-pub use session::{Body, Ending, Fingerprint, Idempotency, Session};
+pub use session::{Ending, Fingerprint, Idempotency, Session};
 pub use timestamp::Timestamp;
-pub use values::{Late, Root};
+pub use values::{Fields, Late, Root};
 pub use violation::{Rule, Violation, Violations};

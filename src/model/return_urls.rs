@@ -41,7 +41,7 @@ impl Precedence {
 }
 
 /// The slots of one level: at most one `T` for each outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReturnUrls<T>([Option<T>; Outcome::ALL.len()]);
 
 impl<T> ReturnUrls<T> {
@@ -58,6 +58,11 @@ impl<T> ReturnUrls<T> {
     /// The filled slots.
     pub fn iter(&self) -> impl Iterator<Item = (Outcome, &T)> {
         Outcome::ALL.into_iter().filter_map(|slot| self.get(slot).map(|value| (slot, value)))
+    }
+
+    /// The same slots, filled with what `of` makes of each value.
+    pub fn map<'s, U>(&'s self, of: impl Fn(&'s T) -> U) -> ReturnUrls<U> {
+        ReturnUrls(self.0.each_ref().map(|value| value.as_ref().map(&of)))
     }
 
     /// Whether no slot is filled.

@@ -1,7 +1,11 @@
 //! One buyer's way through one checkout, order or payment.
 
-use super::{IdempotencyKey, Kind, MerchantId, Notice, Outcome, ReturnUrls, Root, SessionId, Timestamp, limits};
-use crate::redirect::{AutoReturn, InvalidTemplate, Template};
+use super::{
+    BodyRef, IdempotencyKey, Kind, MerchantId, Notice, Outcome, ReturnUrls, Root, SessionId, Timestamp,
+    content::Content, limits,
+};
+use crate::redirect::{AutoReturn, InvalidTemplate, Template, TemplateRef};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,18 +16,10 @@ pub struct Session {
     pub id: SessionId,
     /// The merchant that it belongs to.
     pub merchant_id: MerchantId,
-    /// The create request's body.
-    pub body: Body,
-    /// The return URLs in the body, with all the values bound that were known at create.
-    pub return_urls: ReturnUrls<Template>,
     /// When an order's page goes on by itself; from the body.
     pub auto_return: AutoReturn,
-    /// An order's external reference; from the body.
-    pub external_reference: Option<Box<str>>,
-    /// The key of the create call, and what was sent with it.
-    pub idempotency: Option<Idempotency>,
-    /// What the caller was told at create.
-    pub notices: Box<[Notice]>,
+    /// What the create call said and was told, to be read by [`Session::body`] and its neighbours.
+    pub content: Content,
     /// When it was created.
     pub create_time: Timestamp,
     /// When it was created or its ending was last recorded. See [`Session::update_time_at`].
@@ -42,11 +38,11 @@ pub struct Ending {
     /// In one word.
     pub outcome: Outcome,
     /// The provider's id of the payment.
-    pub payment_id: Option<Box<str>>,
+    pub payment_id: Option<CompactString>,
     /// The provider's own word for the state.
-    pub status: Option<Box<str>>,
+    pub status: Option<CompactString>,
     /// The provider's code of what went wrong.
-    pub error_code: Option<Box<str>>,
+    pub error_code: Option<CompactString>,
 }
 
 impl Ending {
@@ -85,29 +81,6 @@ pub struct Idempotency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(pub [u8; 32]);
-
-/// A create request's body, by the proto names of its fields, `metadata` included: what placeholders name, and the one
-/// durable form of the request. A JSON object, kept as text because it is seldom read and there are many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body(Box<str>);
-
-impl Body {
-    /// Keeps that object.
-    pub fn new(fields: &Map<String, Value>) -> Self {
-        // A map with string keys always has a JSON text.
-        Self(serde_json::to_string(fields).expect("a JSON object has a text").into())
-    }
-
-    /// The object.
-    pub fn to_value(&self) -> Value {
-        serde_json::from_str(&self.0).expect("the text was checked when the body was made")
-    }
-
-    /// The JSON text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 impl Kind {
     /// Where the body has its return URLs: an object of slots for checkouts and orders, one URL for payments.
@@ -154,38 +127,80 @@ impl Kind {
 }
 
 impl Session {
-    /// A session as it is created at `create_time` with that body, whose return URLs can be compiled: open, without
-    /// key and notices.
+    /// A session as it is created at `create_time` with that body, whose return URLs can be compiled: open, and without
+    /// notices.
     pub fn open(
         id: SessionId,
         merchant_id: MerchantId,
         body: &Map<String, Value>,
+        idempotency: Option<&Idempotency>,
         create_time: Timestamp,
         expire_time: Timestamp,
     ) -> Result<Self, InvalidTemplate> {
         let kind = id.kind();
-        let text = Body::new(body);
         let mut return_urls = ReturnUrls::default();
-        let root = Root::at_create(id, &merchant_id, &text);
+        let root = Root::at_create(id, &merchant_id, body);
         for (slot, url) in kind.return_urls(body).iter() {
             return_urls.set(slot, Some(Template::compile(url)?.bind(&root)));
         }
-        let external_reference = body.get("external_reference").and_then(Value::as_str);
+        let reference = body.get("external_reference").and_then(Value::as_str).filter(|_| kind == Kind::Order);
+        // A map with string keys always has a JSON text.
+        let text = serde_json::to_string(body).expect("a JSON object has a text");
         Ok(Self {
             id,
-            return_urls,
             auto_return: kind.auto_return(body).unwrap_or_default(),
-            external_reference: external_reference.filter(|_| kind == Kind::Order).map(Into::into),
+            content: Content::pack(&return_urls, reference, idempotency, &text),
             merchant_id,
-            body: text,
-            idempotency: None,
-            notices: Box::default(),
             create_time,
             update_time: create_time,
             expire_time,
             ending: None,
             version: 1,
         })
+    }
+
+    /// The session with what its caller was told at create.
+    #[must_use]
+    pub fn with_notices(self, notices: &[Notice]) -> Self {
+        if notices.is_empty() {
+            return self;
+        }
+        Self { content: self.content.with_notices(notices), ..self }
+    }
+
+    /// The create request's body.
+    pub fn body(&self) -> BodyRef<'_> {
+        self.content.body()
+    }
+
+    /// The return URLs in the body, with all the values bound that were known at create.
+    pub fn return_urls(&self) -> ReturnUrls<TemplateRef<'_>> {
+        self.content.return_urls()
+    }
+
+    /// An order's external reference; from the body.
+    pub fn external_reference(&self) -> Option<&str> {
+        self.content.external_reference()
+    }
+
+    /// The key of the create call.
+    pub fn key(&self) -> Option<&str> {
+        self.content.key()
+    }
+
+    /// What was sent with the key.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.content.fingerprint()
+    }
+
+    /// What the caller was told at create.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.content.notices()
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.content.bytes()
     }
 
     /// How it has ended at that time: as recorded, or expired by itself; `None` while it is open.

@@ -105,7 +105,7 @@ fn page(pages: &Pages, resolved: &Resolved, headers: &HeaderMap) -> Response {
     let Resolved { seen, merchant, .. } = resolved;
     let session = &*seen.session;
     let locale = Locale { language: Language::English, ..Locale::of(headers) };
-    let body = session.body.to_value();
+    let body = Value::Object(session.body().to_fields());
     let (lines, more_lines) = lines(session, &body, locale);
     let view = Checkout {
         words: Words::of(Language::English),
@@ -116,7 +116,7 @@ fn page(pages: &Pages, resolved: &Resolved, headers: &HeaderMap) -> Response {
         lines,
         more_lines,
         amounts: money::totals(session.id.kind(), &body, locale),
-        reference: session.external_reference.as_deref().map_or_else(|| session.id.to_string(), str::to_owned),
+        reference: session.external_reference().map_or_else(|| session.id.to_string(), str::to_owned),
         standing: session.ending_at(seen.now).map_or(Standing::Open, |ending| Standing::Ended(ending.outcome)),
         page: pages.links.page_path(session.id),
     };

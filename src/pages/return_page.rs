@@ -22,6 +22,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
+use serde_json::Value;
 use std::time::Duration;
 
 /// The page.
@@ -110,8 +111,8 @@ fn page(pages: &Pages, resolved: &Resolved, countdown: Option<Countdown>, header
         saying: words.about(standing),
         standing,
         merchant: &merchant.name,
-        amounts: money::totals(session.id.kind(), &session.body.to_value(), locale),
-        reference: session.external_reference.as_deref().map_or_else(|| session.id.to_string(), str::to_owned),
+        amounts: money::totals(session.id.kind(), &Value::Object(session.body().to_fields()), locale),
+        reference: session.external_reference().map_or_else(|| session.id.to_string(), str::to_owned),
         payment_id: ending.as_ref().and_then(|ending| ending.payment_id.as_deref()).unwrap_or_default(),
         url: redirect.map(|redirect| redirect.url.as_str()),
         countdown,

@@ -1,7 +1,7 @@
 //! Where the buyer goes and what the browser does (SPEC 4 and 8).
 
 use super::{
-    CheckedUrl, Policy, Position, Refusal, ReturnParams, Template, Values,
+    CheckedUrl, Policy, Position, Refusal, ReturnParams, TemplateRef, Values,
     select::{positions, select},
 };
 use crate::model::{Kind, Level, Outcome, Precedence, ReturnUrls};
@@ -14,9 +14,9 @@ pub struct Question<'a, V> {
     /// The outcome to answer for.
     pub outcome: Outcome,
     /// The merchant's URLs.
-    pub settings: &'a ReturnUrls<Template>,
+    pub settings: ReturnUrls<TemplateRef<'a>>,
     /// The create request's URLs.
-    pub request: &'a ReturnUrls<Template>,
+    pub request: ReturnUrls<TemplateRef<'a>>,
     /// Which of them come first.
     pub precedence: Precedence,
     /// What placeholders name.
@@ -91,8 +91,8 @@ pub enum Delivery {
 
 /// Decides where the buyer goes. The steps are the sections of SPEC.md.
 pub fn decide<V: Values>(question: &Question<'_, V>) -> Decision {
-    let Question { kind, outcome, precedence, settings, request, .. } = *question;
-    let Some(selection) = select(kind, outcome, precedence, settings, request) else {
+    let Question { kind, outcome, precedence, settings, request, .. } = question;
+    let Some(selection) = select(*kind, *outcome, *precedence, settings, request) else {
         return Decision { redirect: None, chosen: None, refusal: None };
     };
     let chosen = Some(selection.position);
@@ -152,8 +152,8 @@ impl<V: Values> Question<'_, V> {
         positions(self.kind, self.outcome, self.precedence)
             .map(|position| {
                 let urls = match position.level {
-                    Level::Settings => self.settings,
-                    Level::Request => self.request,
+                    Level::Settings => &self.settings,
+                    Level::Request => &self.request,
                 };
                 let template = urls.get(position.slot).map(|template| template.as_str().to_owned());
                 let fate = match (&decision.refusal, &template) {
@@ -169,7 +169,7 @@ impl<V: Values> Question<'_, V> {
 
     /// The length in bytes of the complete URL, accepted or not; `None` when there is none.
     pub fn url_length(&self) -> Option<usize> {
-        let selection = select(self.kind, self.outcome, self.precedence, self.settings, self.request)?;
+        let selection = select(self.kind, self.outcome, self.precedence, &self.settings, &self.request)?;
         Some(selection.value.rendered_len(self.values) + self.params.added_len(selection.value.as_str()))
     }
 }

@@ -17,4 +17,4 @@ pub use decide::{AutoReturn, Candidate, Decision, Delivery, Fate, Question, Redi
 pub use params::ReturnParams;
 pub use policy::{AppScheme, CheckedUrl, InvalidOrigin, InvalidScheme, Mode, OriginPattern, Policy, Refusal};
 pub use select::{Position, Selection, select, slots};
-pub use template::{Filled, Found, InvalidTemplate, Placeholder, Step, Template, Values};
+pub use template::{Filled, Found, InvalidTemplate, Path, Placeholder, Step, Steps, Template, TemplateRef, Values};

@@ -1,7 +1,7 @@
 //! Return URL templates: text with placeholders (SPEC 5).
 //!
-//! [`Template::compile`] reads a text once; [`Template::bind`] fills what is known when the session is created, so that
-//! [`Template::render`] has little left to do while the buyer waits. This file knows where placeholders are and how
+//! [`Template::compile`] reads a text once; [`Template::bind`] fills what is known when the session is created, so
+//! that [`TemplateRef::render`] has little left to do while the buyer waits. This file knows where placeholders are and how
 //! values are written; whether the URL is acceptable is [`super::policy`]'s question.
 
 use crate::model::limits;
@@ -11,35 +11,48 @@ use std::{borrow::Cow, fmt, ops::Range};
 /// Everything but RFC 3986 *unreserved*: a value written so cannot leave its place in the URL.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A compiled return URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    text: Box<str>,
-    pieces: Box<[Piece]>,
+/// A compiled return URL, in one piece of memory: there are millions of sessions, and each has some.
+///
+/// It holds, one behind the other: the number of pieces and the length of their part, the pieces, the paths of the
+/// placeholders, the text. Everything is read through [`TemplateRef`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template(Box<[u8]>);
+
+/// A [`Template`], wherever its bytes are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TemplateRef<'t>(&'t [u8]);
+
+/// Where a template's bytes have what.
+struct Layout<'t> {
+    /// For each piece where its text ends in two bytes, what it is in one, where its path ends in two. The pieces follow
+    /// each other without gaps.
+    pieces: &'t [[u8; PIECE_BYTES]],
+    paths: &'t [u8],
+    text: &'t str,
 }
 
-/// A part of a template's text. The pieces follow each other without gaps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Piece {
-    end: u32,
-    content: Content,
-}
+const PIECE_BYTES: usize = 5;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+/// What a part of a template's text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece<'t> {
     /// Stands in the URL as it is.
     Literal,
     /// To be filled.
-    Placeholder(Box<[Step]>),
+    Placeholder(Path<'t>),
     /// A placeholder that is known to name nothing: stands in the URL as it is, and is reported.
     Unresolved,
 }
 
+/// What a placeholder names: steps, one behind the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Path<'t>(&'t [u8]);
+
 /// One step of a placeholder's path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'t> {
     /// Into an object.
-    Name(Box<str>),
+    Name(&'t str),
     /// Into an array, or into an object whose key is that number.
     Index(u32),
 }
@@ -50,7 +63,7 @@ pub struct Placeholder<'t> {
     /// As it is written, braces included.
     pub written: &'t str,
     /// What it names.
-    pub path: &'t [Step],
+    pub path: Path<'t>,
 }
 
 /// What a path leads to.
@@ -67,7 +80,7 @@ pub enum Found<'v> {
 /// The values that placeholders name.
 pub trait Values {
     /// Follows a path from the root.
-    fn find(&self, path: &[Step]) -> Found<'_>;
+    fn find(&self, path: Path<'_>) -> Found<'_>;
 }
 
 /// A template with its placeholders filled. Not checked yet.
@@ -88,7 +101,7 @@ impl Template {
         if let Some(at) = text.bytes().position(|byte| !(b' '..=b'~').contains(&byte)) {
             return Err(InvalidTemplate::NotAscii { at, canonical: super::policy::suggestion(text) });
         }
-        let mut pieces = Vec::new();
+        let mut written = Writer::default();
         let mut literal_from = 0;
         let mut placeholders = 0;
         let mut at = 0;
@@ -98,92 +111,121 @@ impl Template {
                 continue;
             };
             placeholders += 1;
-            if at > literal_from {
-                pieces.push(Piece::new(at, Content::Literal));
-            }
+            written.push(&text[literal_from..at], Piece::Literal);
+            written.push(&text[at..at + len], Piece::Placeholder(Path(&path)));
             at += len;
             literal_from = at;
-            pieces.push(Piece::new(at, Content::Placeholder(path)));
         }
         if placeholders > limits::PLACEHOLDERS {
             return Err(InvalidTemplate::TooManyPlaceholders { placeholders });
         }
-        if text.len() > literal_from {
-            pieces.push(Piece::new(text.len(), Content::Literal));
-        }
-        Ok(Self { text: text.into(), pieces: pieces.into() })
+        written.push(&text[literal_from..], Piece::Literal);
+        Ok(written.finish())
     }
 
-    /// The text that it was compiled from, or what [`Template::bind`] has made of it.
+    /// The template, to be read.
+    pub fn view(&self) -> TemplateRef<'_> {
+        TemplateRef(&self.0)
+    }
+
+    /// Its bytes, from which [`TemplateRef::of_bytes`] reads it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text that it was compiled from.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.view().as_str()
     }
 
     /// The placeholders that are still to be filled, in order.
     pub fn placeholders(&self) -> impl Iterator<Item = Placeholder<'_>> {
-        self.parts().filter_map(|(range, content)| match content {
-            Content::Placeholder(path) => Some(Placeholder { written: &self.text[range], path }),
-            Content::Literal | Content::Unresolved => None,
+        self.view().layout().parts().filter_map(|(written, piece)| match piece {
+            Piece::Placeholder(path) => Some(Placeholder { written, path }),
+            Piece::Literal | Piece::Unresolved => None,
         })
     }
 
     /// Fills what these values know for good, and leaves what they say comes later.
     ///
     /// Binding and then rendering gives what rendering at once gives. A result longer than any URL may be is not kept:
-    /// then the template stays as it is, and [`Template::render`] finds the same fault.
+    /// then the template stays as it is, and [`TemplateRef::render`] finds the same fault.
     pub fn bind(&self, values: &impl Values) -> Self {
-        let mut text = String::with_capacity(self.text.len());
-        let mut pieces: Vec<Piece> = Vec::with_capacity(self.pieces.len());
-        for (range, content) in self.parts() {
-            let written = &self.text[range];
-            let content = match content {
-                Content::Placeholder(path) => match values.find(path) {
+        let mut bound = Writer::default();
+        let mut value_written = String::new();
+        for (written, piece) in self.view().layout().parts() {
+            match piece {
+                Piece::Placeholder(path) => match values.find(path) {
                     Found::Text(value) => {
-                        push_encoded(&mut text, &value);
-                        Content::Literal
+                        value_written.clear();
+                        push_encoded(&mut value_written, &value);
+                        bound.push(&value_written, Piece::Literal);
                     }
-                    Found::Nothing => {
-                        text.push_str(written);
-                        Content::Unresolved
-                    }
-                    Found::Later => {
-                        text.push_str(written);
-                        content.clone()
-                    }
+                    Found::Nothing => bound.push(written, Piece::Unresolved),
+                    Found::Later => bound.push(written, piece),
                 },
-                Content::Literal | Content::Unresolved => {
-                    text.push_str(written);
-                    content.clone()
-                }
-            };
-            match pieces.last_mut() {
-                Some(last) if last.content == Content::Literal && content == Content::Literal => {
-                    last.end = offset(text.len())
-                }
-                _ => pieces.push(Piece::new(text.len(), content)),
+                Piece::Literal | Piece::Unresolved => bound.push(written, piece),
             }
-            if text.len() > limits::URL_FILLED_BYTES {
+            if bound.text.len() > limits::URL_FILLED_BYTES {
                 return self.clone();
             }
         }
-        Self { text: text.into(), pieces: pieces.into() }
+        bound.finish()
+    }
+
+    /// The template as a URL whose placeholders stand for themselves, for the checks before there are values.
+    pub(super) fn as_filled(&self) -> Filled {
+        let mut start = 0;
+        let mut unresolved = Vec::new();
+        let layout = self.view().layout();
+        for (written, piece) in layout.parts() {
+            let end = start + written.len();
+            if piece != Piece::Literal {
+                unresolved.push(start..end);
+            }
+            start = end;
+        }
+        Filled { text: layout.text.to_owned(), unresolved }
+    }
+}
+
+impl<'t> TemplateRef<'t> {
+    /// The template whose [`Template::as_bytes`] these are.
+    pub const fn of_bytes(bytes: &'t [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn layout(self) -> Layout<'t> {
+        let read = || {
+            let (count, rest) = self.0.split_first_chunk()?;
+            let (paths_len, rest) = rest.split_first_chunk()?;
+            let (pieces, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*count)) * PIECE_BYTES)?;
+            let (paths, text) = rest.split_at_checked(u16::from_le_bytes(*paths_len).into())?;
+            Some(Layout { pieces: pieces.as_chunks().0, paths, text: str::from_utf8(text).ok()? })
+        };
+        read().expect("the bytes of a template are kept as they were written")
+    }
+
+    /// The text that it was compiled from, or what [`Template::bind`] has made of it.
+    pub fn as_str(self) -> &'t str {
+        self.layout().text
     }
 
     /// Fills every placeholder. What names nothing stays as it is written, byte for byte; every byte of a value outside
     /// *unreserved* is percent-encoded. One pass: what a value contains is never expanded again.
-    pub fn render(&self, values: &impl Values) -> Filled {
+    pub fn render(self, values: &impl Values) -> Filled {
         // Room for what `params` adds, so that the common URL is written into one allocation.
-        let mut text = String::with_capacity(self.text.len() + 160);
+        let layout = self.layout();
+        let mut text = String::with_capacity(layout.text.len() + 160);
         let mut unresolved = Vec::new();
-        for (range, content) in self.parts() {
-            let written = &self.text[range];
-            let found = match content {
-                Content::Literal => {
+        for (written, piece) in layout.parts() {
+            let found = match piece {
+                Piece::Literal => {
                     text.push_str(written);
                     continue;
                 }
-                Content::Placeholder(path) => values.find(path),
-                Content::Unresolved => Found::Nothing,
+                Piece::Placeholder(path) => values.find(path),
+                Piece::Unresolved => Found::Nothing,
             };
             match found {
                 Found::Text(value) => push_encoded(&mut text, &value),
@@ -201,38 +243,143 @@ impl Template {
         Filled { text, unresolved }
     }
 
-    /// Bytes of what [`Template::render`] would give if there were no limit.
-    pub(super) fn rendered_len(&self, values: &impl Values) -> usize {
-        let len = |(range, content): (Range<usize>, &Content)| match content {
-            Content::Placeholder(path) => match values.find(path) {
+    /// Bytes of what [`TemplateRef::render`] would give if there were no limit.
+    pub(super) fn rendered_len(self, values: &impl Values) -> usize {
+        let len = |(written, piece): (&str, Piece<'_>)| match piece {
+            Piece::Placeholder(path) => match values.find(path) {
                 Found::Text(value) => encoded_len(&value),
-                Found::Nothing | Found::Later => range.len(),
+                Found::Nothing | Found::Later => written.len(),
             },
-            Content::Literal | Content::Unresolved => range.len(),
+            Piece::Literal | Piece::Unresolved => written.len(),
         };
-        self.parts().map(len).sum()
+        self.layout().parts().map(len).sum()
     }
+}
 
-    /// The template as a URL whose placeholders stand for themselves, for the checks before there are values.
-    pub(super) fn as_filled(&self) -> Filled {
-        let unresolved =
-            self.parts().filter(|(_, content)| **content != Content::Literal).map(|(range, _)| range).collect();
-        Filled { text: self.text.to_string(), unresolved }
-    }
-
-    fn parts(&self) -> impl Iterator<Item = (Range<usize>, &Content)> {
-        let mut start = 0;
-        self.pieces.iter().map(move |piece| {
-            let range = start..piece.end as usize;
-            start = range.end;
-            (range, &piece.content)
+impl<'t> Layout<'t> {
+    /// The pieces with their text.
+    fn parts(&self) -> impl Iterator<Item = (&'t str, Piece<'t>)> + use<'t> {
+        let Self { pieces, paths, text } = *self;
+        let (mut text_from, mut path_from) = (0, 0);
+        pieces.iter().map(move |&[text_low, text_high, tag, path_low, path_high]| {
+            let written = text_from..usize::from(u16::from_le_bytes([text_low, text_high]));
+            let path = path_from..usize::from(u16::from_le_bytes([path_low, path_high]));
+            (text_from, path_from) = (written.end, path.end);
+            let piece = match tag {
+                LITERAL => Piece::Literal,
+                UNRESOLVED => Piece::Unresolved,
+                _ => Piece::Placeholder(Path(&paths[path])),
+            };
+            (&text[written], piece)
         })
     }
 }
 
-impl Piece {
-    fn new(end: usize, content: Content) -> Self {
-        Self { end: offset(end), content }
+const LITERAL: u8 = 0;
+const PLACEHOLDER: u8 = 1;
+const UNRESOLVED: u8 = 2;
+
+/// Writes a template's parts, one after the other.
+#[derive(Default)]
+struct Writer {
+    pieces: Vec<[u8; PIECE_BYTES]>,
+    paths: Vec<u8>,
+    text: String,
+}
+
+impl Writer {
+    fn push(&mut self, written: &str, piece: Piece<'_>) {
+        if written.is_empty() {
+            return;
+        }
+        self.text.push_str(written);
+        let tag = match piece {
+            Piece::Literal => LITERAL,
+            Piece::Placeholder(path) => {
+                self.paths.extend(path.0);
+                PLACEHOLDER
+            }
+            Piece::Unresolved => UNRESOLVED,
+        };
+        if tag == LITERAL && self.pieces.last().is_some_and(|[_, _, last, ..]| *last == LITERAL) {
+            self.pieces.pop();
+        }
+        let ([text_low, text_high], [path_low, path_high]) = (offset(self.text.len()), offset(self.paths.len()));
+        self.pieces.push([text_low, text_high, tag, path_low, path_high]);
+    }
+
+    fn finish(self) -> Template {
+        let Self { pieces, paths, text } = self;
+        let head = [offset(pieces.len()), offset(paths.len())];
+        Template([head.as_flattened(), pieces.as_flattened(), &paths, text.as_bytes()].concat().into())
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl fmt::Debug for TemplateRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.layout().parts()).finish()
+    }
+}
+
+impl<'t> Path<'t> {
+    /// Its steps, from the root.
+    pub fn steps(self) -> Steps<'t> {
+        Steps(self.0)
+    }
+}
+
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps()).finish()
+    }
+}
+
+/// The steps of a [`Path`], or what is left of them.
+#[derive(Debug, Clone)]
+pub struct Steps<'t>(&'t [u8]);
+
+impl<'t> Iterator for Steps<'t> {
+    type Item = Step<'t>;
+
+    fn next(&mut self) -> Option<Step<'t>> {
+        let (tag, rest) = self.0.split_first()?;
+        let step = match *tag {
+            INDEX => {
+                let (index, rest) = rest.split_first_chunk()?;
+                self.0 = rest;
+                Step::Index(u32::from_le_bytes(*index))
+            }
+            _ => {
+                let (len, rest) = rest.split_first_chunk()?;
+                let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
+                self.0 = rest;
+                Step::Name(str::from_utf8(name).ok()?)
+            }
+        };
+        Some(step)
+    }
+}
+
+const NAME: u8 = 0;
+const INDEX: u8 = 1;
+
+fn push_step(path: &mut Vec<u8>, step: Step<'_>) {
+    match step {
+        Step::Name(name) => {
+            path.push(NAME);
+            path.extend(offset(name.len()));
+            path.extend(name.as_bytes());
+        }
+        Step::Index(index) => {
+            path.push(INDEX);
+            path.extend(index.to_le_bytes());
+        }
     }
 }
 
@@ -269,13 +416,13 @@ fn push_encoded(text: &mut String, value: &str) {
     }
 }
 
-/// Templates and what is made of them are far shorter than 4 GiB: see [`limits`].
-fn offset(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("a template is shorter than 4 GiB")
+/// Templates and what is made of them are far shorter than 64 KiB: see [`limits`].
+fn offset(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).expect("a template is shorter than 64 KiB").to_le_bytes()
 }
 
-/// A placeholder's path, and the bytes that it was read from.
-type Read = (Box<[Step]>, usize);
+/// The bytes of a placeholder's [`Path`], and the number of those that it was read from.
+type Read = (Vec<u8>, usize);
 
 /// The placeholder that begins at `at`; `None` when none begins there.
 fn placeholder_at(text: &str, at: usize) -> Result<Option<Read>, InvalidTemplate> {
@@ -311,7 +458,9 @@ fn placeholder_at(text: &str, at: usize) -> Result<Option<Read>, InvalidTemplate
 fn provider_placeholder(rest: &str) -> Option<Read> {
     [("CHECKOUT_SESSION_ID", "id"), ("ERROR_CODE", "error_code")].into_iter().find_map(|(name, field)| {
         let close = brace(rest.strip_prefix(name)?, Brace::Close)?;
-        Some((Box::from([Step::Name(field.into())]), name.len() + close))
+        let mut path = Vec::new();
+        push_step(&mut path, Step::Name(field));
+        Some((path, name.len() + close))
     })
 }
 
@@ -338,7 +487,7 @@ fn brace(text: &str, which: Brace) -> Option<usize> {
 }
 
 /// Reads what stands between the braces of the placeholder at `at`.
-fn path(written: &str, at: usize) -> Result<Box<[Step]>, InvalidTemplate> {
+fn path(written: &str, at: usize) -> Result<Vec<u8>, InvalidTemplate> {
     // These would change the URL's structure if the placeholder stayed as it is written.
     if let Some(found) = written.chars().find(|c| "/\\?#&=;<>".contains(*c)) {
         return Err(InvalidTemplate::RawDelimiter { at, found });
@@ -351,18 +500,16 @@ fn path(written: &str, at: usize) -> Result<Box<[Step]>, InvalidTemplate> {
     if rest.is_empty() {
         return Err(InvalidTemplate::EmptyPath { at });
     }
-    let mut steps = Vec::new();
+    let mut path = Vec::new();
+    let mut depth = 0;
     while !rest.is_empty() {
-        let (step, tail) = step(rest, if steps.is_empty() { Place::First } else { Place::Later })
-            .ok_or(InvalidTemplate::Path { at })?;
-        steps.push(step);
+        let place = if depth == 0 { Place::First } else { Place::Later };
+        let (step, tail) = step(rest, place).ok_or(InvalidTemplate::Path { at })?;
+        push_step(&mut path, step);
+        depth += 1;
         rest = tail;
     }
-    if steps.len() > limits::DEPTH {
-        Err(InvalidTemplate::TooDeep { at, depth: steps.len() })
-    } else {
-        Ok(steps.into())
-    }
+    if depth > limits::DEPTH { Err(InvalidTemplate::TooDeep { at, depth }) } else { Ok(path) }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -372,12 +519,12 @@ enum Place {
 }
 
 /// Reads the first step of `rest`: `name`, `.name` or `[key]`.
-fn step(rest: &str, place: Place) -> Option<(Step, &str)> {
+fn step(rest: &str, place: Place) -> Option<(Step<'_>, &str)> {
     if let Some(after) = rest.strip_prefix('[') {
         for quote in ['"', '\''] {
             if let Some(quoted) = after.strip_prefix(quote) {
                 let (key, tail) = quoted.split_once(quote)?;
-                return Some((Step::Name(key.into()), tail.strip_prefix(']')?));
+                return Some((Step::Name(key), tail.strip_prefix(']')?));
             }
         }
         let (key, tail) = after.split_once(']')?;
@@ -387,7 +534,7 @@ fn step(rest: &str, place: Place) -> Option<(Step, &str)> {
         }
         // Only the plain spelling of a number is an index; `[007]` is a key.
         let index = key.parse().ok().filter(|index: &u32| index.to_string() == key);
-        return Some((index.map_or_else(|| Step::Name(key.into()), Step::Index), tail));
+        return Some((index.map_or(Step::Name(key), Step::Index), tail));
     }
     let after = match (place, rest.strip_prefix('.')) {
         (Place::First, _) => rest,
@@ -397,7 +544,7 @@ fn step(rest: &str, place: Place) -> Option<(Step, &str)> {
     let end = after.find(['.', '[', ']']).unwrap_or(after.len());
     let (name, tail) = after.split_at(end);
     let name = name.trim();
-    if name.is_empty() || tail.starts_with(']') { None } else { Some((Step::Name(name.into()), tail)) }
+    if name.is_empty() || tail.starts_with(']') { None } else { Some((Step::Name(name), tail)) }
 }
 
 /// Whether every `%` begins an escape of two hexadecimal digits.

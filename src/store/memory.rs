@@ -5,34 +5,40 @@ use super::{
     is_same_session,
 };
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
-use ahash::AHashMap;
+use ahash::{AHashMap, RandomState};
 use async_trait::async_trait;
+use hashbrown::{HashTable, hash_table::Entry};
 use std::{
-    collections::{BTreeSet, hash_map::Entry},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use tokio::sync::mpsc;
 
-/// Parts of the session map, so that writers seldom wait for each other. A power of two.
+/// Parts of the session table, so that writers seldom wait for each other. A power of two.
 const SHARDS: usize = 64;
-
-type Key = (MerchantId, Kind, IdempotencyKey);
 
 /// Keeps everything in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    shards: [RwLock<AHashMap<SessionId, Arc<Session>>>; SHARDS],
+    hasher: RandomState,
+    /// By id. The entries are pointers, and what tells them apart is read through them: a resolve reads it anyway.
+    shards: [RwLock<HashTable<Arc<Session>>>; SHARDS],
     merchants: RwLock<AHashMap<MerchantId, Arc<Merchant>>>,
-    /// Locked before a shard, by whatever needs both.
-    keys: Mutex<AHashMap<Key, SessionId>>,
-    /// When each session was over as of each of its states; the state that stands decides when the turn comes.
-    over: Mutex<BTreeSet<(Timestamp, SessionId)>>,
+    /// The sessions with an idempotency key, by the hash of whose it is. Locked before a shard, by whatever needs both.
+    keys: Mutex<HashTable<(u64, SessionId)>>,
+    /// The sessions that were over within each span of time, as of each of their states; the state that stands decides
+    /// when the turn comes.
+    over: Mutex<BTreeMap<i64, Vec<SessionId>>>,
     changes: ChangeFeed,
 }
+
+/// The length of the spans of `over`, in microseconds: about a minute, as often as sessions are removed.
+const SPAN: i64 = 1 << 26;
 
 impl Default for MemoryStore {
     fn default() -> Self {
         Self {
+            hasher: RandomState::new(),
             shards: std::array::from_fn(|_| RwLock::default()),
             merchants: RwLock::default(),
             keys: Mutex::default(),
@@ -42,36 +48,69 @@ impl Default for MemoryStore {
     }
 }
 
+/// The sessions of one shard.
+type Shard = HashTable<Arc<Session>>;
+
 impl MemoryStore {
-    fn shard(&self, id: SessionId) -> &RwLock<AHashMap<SessionId, Arc<Session>>> {
+    fn shard(&self, id: SessionId) -> &RwLock<Shard> {
         // The last bytes of a version 7 uuid are random.
         &self.shards[id.uuid().as_bytes()[15] as usize % SHARDS]
     }
 
+    fn entry<'s>(&self, shard: &'s mut Shard, id: SessionId) -> Entry<'s, Arc<Session>> {
+        let hash = |session: &Arc<Session>| self.hasher.hash_one(session.id);
+        shard.entry(self.hasher.hash_one(id), |session| session.id == id, hash)
+    }
+
     fn find(&self, id: SessionId) -> Option<Arc<Session>> {
-        read(self.shard(id)).get(&id).cloned()
+        read(self.shard(id)).find(self.hasher.hash_one(id), |session| session.id == id).cloned()
+    }
+
+    /// The place of a key among all with what stands there, and its hash.
+    fn key_entry<'k>(
+        &self,
+        keys: &'k mut HashTable<(u64, SessionId)>,
+        merchant_id: &MerchantId,
+        kind: Kind,
+        key: &str,
+    ) -> (u64, Entry<'k, (u64, SessionId)>) {
+        let hash = self.hasher.hash_one((merchant_id, kind, key));
+        let is_it = |&(other, id): &(u64, SessionId)| {
+            other == hash
+                && id.kind() == kind
+                && self.find(id).is_some_and(|it| it.merchant_id == *merchant_id && it.key() == Some(key))
+        };
+        (hash, keys.entry(hash, is_it, |(hash, _)| *hash))
     }
 
     fn insert(&self, session: Session) -> Result<(), StoreError> {
         let (id, over_at) = (session.id, session.over_at());
-        match write(self.shard(id)).entry(id) {
+        match self.entry(&mut write(self.shard(id)), id) {
             Entry::Vacant(vacant) => drop(vacant.insert(Arc::new(session))),
             Entry::Occupied(_) => return Err(id_in_use(id)),
         }
-        lock(&self.over).insert((over_at, id));
+        self.note_over(over_at, id);
         Ok(())
+    }
+
+    fn note_over(&self, over_at: Timestamp, id: SessionId) {
+        lock(&self.over).entry(span(over_at)).or_default().push(id);
     }
 
     fn remove_if_over(&self, id: SessionId, cutoff: Timestamp) -> Removal {
         let mut keys = lock(&self.keys);
+        let Some(session) = self.find(id) else { return Removal::Gone };
+        // Its state may be replaced meanwhile, its key may not.
+        let keyed = session.key().map(|key| self.key_entry(&mut keys, &session.merchant_id, id.kind(), key));
         let mut shard = write(self.shard(id));
-        let Entry::Occupied(entry) = shard.entry(id) else { return Removal::Gone };
+        let Entry::Occupied(entry) = self.entry(&mut shard, id) else { return Removal::Gone };
         let over_at = entry.get().over_at();
         if over_at > cutoff {
             return Removal::NotBefore(over_at);
         }
-        if let Some(key) = key_of(&entry.remove()) {
-            keys.remove(&key);
+        entry.remove();
+        if let Some((_, Entry::Occupied(keyed))) = keyed {
+            keyed.remove();
         }
         Removal::Done
     }
@@ -83,29 +122,28 @@ enum Removal {
     NotBefore(Timestamp),
 }
 
-fn key_of(session: &Session) -> Option<Key> {
-    let key = session.idempotency.as_ref()?.key.clone();
-    Some((session.merchant_id.clone(), session.id.kind(), key))
+fn span(time: Timestamp) -> i64 {
+    time.as_micros().div_euclid(SPAN)
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
-        let Some(key) = key_of(&session) else {
+        let Some(key) = session.key() else {
             self.insert(session)?;
             return Ok(Created::New);
         };
         let mut keys = lock(&self.keys);
-        match keys.entry(key) {
-            Entry::Vacant(vacant) => {
+        match self.key_entry(&mut keys, &session.merchant_id, session.id.kind(), key) {
+            (hash, Entry::Vacant(vacant)) => {
                 let id = session.id;
                 self.insert(session)?;
-                vacant.insert(id);
+                vacant.insert((hash, id));
                 Ok(Created::New)
             }
-            Entry::Occupied(taken) => {
-                let first =
-                    self.find(*taken.get()).ok_or_else(|| StoreError::Corrupt("a key without its session".into()))?;
+            (_, Entry::Occupied(taken)) => {
+                let (_, id) = *taken.get();
+                let first = self.find(id).ok_or_else(|| StoreError::Corrupt("a key without its session".into()))?;
                 Ok(compare_with_first(&session, first))
             }
         }
@@ -117,8 +155,10 @@ impl Store for MemoryStore {
         kind: Kind,
         key: &IdempotencyKey,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let id = lock(&self.keys).get(&(merchant_id.clone(), kind, key.clone())).copied();
-        Ok(id.and_then(|id| self.find(id)))
+        match self.key_entry(&mut lock(&self.keys), merchant_id, kind, key.as_str()) {
+            (_, Entry::Occupied(taken)) => Ok(self.find(taken.get().1)),
+            (_, Entry::Vacant(_)) => Ok(None),
+        }
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
@@ -130,11 +170,13 @@ impl Store for MemoryStore {
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, over_at) = (session.id, session.over_at());
-        match write(self.shard(id)).entry(id) {
-            Entry::Occupied(mut entry) if entry.get().version + 1 == session.version => entry.insert(session.into()),
+        match self.entry(&mut write(self.shard(id)), id) {
+            Entry::Occupied(mut entry) if entry.get().version + 1 == session.version => {
+                *entry.get_mut() = session.into()
+            }
             Entry::Occupied(_) | Entry::Vacant(_) => return Ok(Replaced::Stale),
-        };
-        lock(&self.over).insert((over_at, id));
+        }
+        self.note_over(over_at, id);
         self.changes.notify(id);
         Ok(Replaced::Done)
     }
@@ -155,19 +197,30 @@ impl Store for MemoryStore {
 
     async fn remove_over(&self, cutoff: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut removed = 0;
-        while removed < limit {
-            let Some((due, id)) = lock(&self.over).first().copied() else { break };
-            if due > cutoff {
-                break;
+        loop {
+            let (due, ids) = match lock(&self.over).first_entry() {
+                Some(first) if *first.key() <= span(cutoff) => first.remove_entry(),
+                _ => return Ok(removed),
+            };
+            // The last span may end after the cutoff, and the limit may be reached within any.
+            let mut left = Vec::new();
+            for id in ids {
+                if removed == limit {
+                    left.push(id);
+                    continue;
+                }
+                match self.remove_if_over(id, cutoff) {
+                    Removal::Done => removed += 1,
+                    Removal::NotBefore(over_at) if span(over_at) == due => left.push(id),
+                    // The state that stands was noted where it belongs.
+                    Removal::NotBefore(_) | Removal::Gone => {}
+                }
             }
-            lock(&self.over).remove(&(due, id));
-            match self.remove_if_over(id, cutoff) {
-                Removal::Done => removed += 1,
-                Removal::Gone => {}
-                Removal::NotBefore(over_at) => drop(lock(&self.over).insert((over_at, id))),
+            if !left.is_empty() {
+                lock(&self.over).entry(due).or_default().extend(left);
+                return Ok(removed);
             }
         }
-        Ok(removed)
     }
 
     async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
@@ -177,7 +230,7 @@ impl Store for MemoryStore {
             let merchants = read(&self.merchants);
             let shards = self.shards.each_ref().map(read);
             let merchants = merchants.values().cloned().map(Record::Merchant);
-            merchants.chain(shards.iter().flat_map(|shard| shard.values().cloned().map(Record::Session))).collect()
+            merchants.chain(shards.iter().flat_map(|shard| shard.iter().cloned().map(Record::Session))).collect()
         };
         for record in records {
             if into.send(record).await.is_err() {
@@ -188,21 +241,26 @@ impl Store for MemoryStore {
     }
 
     async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
-        let (id, over_at, key) = (session.id, session.over_at(), key_of(&session));
+        let (id, over_at, session) = (session.id, session.over_at(), Arc::new(session));
         {
             let mut keys = lock(&self.keys);
-            if key.as_ref().and_then(|key| keys.get(key)).is_some_and(|owner| *owner != id) {
+            let keyed = session.key().map(|key| self.key_entry(&mut keys, &session.merchant_id, id.kind(), key));
+            if let Some((_, Entry::Occupied(owner))) = &keyed
+                && owner.get().1 != id
+            {
                 return Ok(Imported::Conflict);
             }
-            match write(self.shard(id)).entry(id) {
+            match self.entry(&mut write(self.shard(id)), id) {
                 Entry::Occupied(entry) if !is_same_session(entry.get(), &session) => return Ok(Imported::Conflict),
                 Entry::Occupied(entry) if entry.get().version >= session.version => return Ok(Imported::Kept),
-                Entry::Occupied(mut entry) => drop(entry.insert(session.into())),
-                Entry::Vacant(vacant) => drop(vacant.insert(session.into())),
+                Entry::Occupied(mut entry) => *entry.get_mut() = Arc::clone(&session),
+                Entry::Vacant(vacant) => drop(vacant.insert(Arc::clone(&session))),
             }
-            keys.extend(key.map(|key| (key, id)));
+            if let Some((hash, Entry::Vacant(vacant))) = keyed {
+                vacant.insert((hash, id));
+            }
         }
-        lock(&self.over).insert((over_at, id));
+        self.note_over(over_at, id);
         self.changes.notify(id);
         Ok(Imported::Saved)
     }

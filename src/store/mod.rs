@@ -182,13 +182,13 @@ pub enum StoreError {
 
 /// What a create that found its key in use comes to.
 pub(crate) fn compare_with_first(session: &Session, first: Arc<Session>) -> Created {
-    let sent = |session: &Session| session.idempotency.as_ref().map(|idempotency| idempotency.fingerprint);
-    if sent(session) == sent(&first) { Created::Before(first) } else { Created::KeyReused }
+    if session.fingerprint() == first.fingerprint() { Created::Before(first) } else { Created::KeyReused }
 }
 
 /// Whether two states are states of one session: what the create call said never changes.
 pub(crate) fn is_same_session(one: &Session, other: &Session) -> bool {
-    (one.id, &one.merchant_id, &one.idempotency) == (other.id, &other.merchant_id, &other.idempotency)
+    let call = |session: &'_ Session| (session.id, session.merchant_id.clone(), session.fingerprint());
+    call(one) == call(other) && one.key() == other.key()
 }
 
 /// What a create under an id that exists comes to.

@@ -5,8 +5,8 @@
 
 use super::StoreError;
 use crate::model::{
-    Ending, Idempotency, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session, SessionId, Timestamp,
-    limits,
+    Ending, Idempotency, IdempotencyKey, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session,
+    SessionId, Timestamp, limits,
 };
 use crate::redirect::{Mode, OriginPattern, Template};
 use serde::{Deserialize, Serialize};
@@ -48,13 +48,16 @@ struct MerchantRecord<'m> {
 
 /// Writes a session down.
 pub fn write_session(session: &Session) -> String {
-    let body = RawValue::from_string(session.body.as_str().to_owned()).expect("a body is JSON");
+    let body = RawValue::from_string(session.body().to_text()).expect("a body is JSON");
     let record = SessionRecord {
         session_id: session.id.to_string(),
         merchant_id: session.merchant_id.clone(),
         body: Cow::Owned(body),
-        idempotency: session.idempotency.clone(),
-        notices: session.notices.clone(),
+        idempotency: session.key().zip(session.fingerprint()).map(|(key, fingerprint)| Idempotency {
+            key: IdempotencyKey::try_from(Box::from(key)).expect("the text of a key is a key"),
+            fingerprint,
+        }),
+        notices: session.notices().into(),
         create_time: session.create_time,
         update_time: session.update_time,
         expire_time: session.expire_time,
@@ -69,15 +72,13 @@ pub fn read_session(text: &[u8]) -> Result<Session, StoreError> {
     let record: SessionRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
     let id: SessionId = record.session_id.parse().map_err(unreadable)?;
     let body: Map<String, Value> = serde_json::from_str(record.body.get()).map_err(unreadable)?;
-    let created = Session::open(id, record.merchant_id, &body, record.create_time, record.expire_time);
-    Ok(Session {
-        idempotency: record.idempotency,
-        notices: record.notices,
-        update_time: record.update_time,
-        ending: record.ending,
-        version: record.version,
-        ..created.map_err(unreadable)?
-    })
+    let SessionRecord { merchant_id, idempotency, create_time, expire_time, .. } = record;
+    let created = Session::open(id, merchant_id, &body, idempotency.as_ref(), create_time, expire_time);
+    let mut session = created.map_err(unreadable)?.with_notices(&record.notices);
+    session.update_time = record.update_time;
+    session.ending = record.ending;
+    session.version = record.version;
+    Ok(session)
 }
 
 /// What of a session's record is not its own: whose key it has.

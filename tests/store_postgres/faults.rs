@@ -142,7 +142,7 @@ async fn a_write_whose_answer_was_lost_is_neither_lost_nor_done_twice() {
             let again = recorded(&session, Outcome::Failure, later());
             assert_eq!(store.replace_session(again).await.expect("answered"), Replaced::Stale);
             // Nor a key that is another session's into a new one.
-            if session.idempotency.is_some() {
+            if session.key().is_some() {
                 store.create(draft().build()).await.expect("created");
                 proxy.lose_next_answer();
                 let second = draft().kind(kind).key("k", 1).build();

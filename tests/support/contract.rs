@@ -322,7 +322,7 @@ pub async fn l1_a_session_comes_back_equal_to_the_last_bit(fixture: impl Fixture
 
 pub async fn l1_an_ended_session_comes_back_equal_to_the_last_bit(fixture: impl Fixture) {
     let store = fixture.store();
-    let text = |text: &str| Some(Box::from(text));
+    let text = |text: &str| Some(text.into());
     for outcome in Outcome::ALL {
         for ending in [
             ending(outcome),

@@ -92,10 +92,10 @@ impl Draft {
         };
         body["metadata"] = self.metadata.clone();
         let Value::Object(body) = body else { unreachable!("an object was written") };
-        let session = Session::open(id, self.merchant.clone(), &body, CREATED, self.expires).expect("a session");
+        let session = Session::open(id, self.merchant.clone(), &body, self.key.as_ref(), CREATED, self.expires);
         let notice =
             Notice { code: NoticeCode::NoUrl, field: "redirect_urls.cancel".into(), description: "no URL".into() };
-        Session { idempotency: self.key.clone(), notices: [notice].into(), ..session }
+        session.expect("a session").with_notices(&[notice])
     }
 }
 

@@ -84,7 +84,7 @@ fn seconds(s: u64) -> Timestamp {
 }
 
 fn key_of(session: &Session) -> Option<(MerchantId, Kind, IdempotencyKey)> {
-    let key = session.idempotency.as_ref()?.key.clone();
+    let key = IdempotencyKey::try_from(Box::from(session.key()?)).expect("a key");
     Some((session.merchant_id.clone(), session.id.kind(), key))
 }
 
@@ -101,7 +101,9 @@ impl Model {
                 self.save(&session);
                 Created::New
             }
-            Some(first) if first.idempotency == session.idempotency => Created::Before(first.clone().into()),
+            Some(first) if (first.key(), first.fingerprint()) == (session.key(), session.fingerprint()) => {
+                Created::Before(first.clone().into())
+            }
             Some(_) => Created::KeyReused,
         };
         Call::Create(session, created)

@@ -79,7 +79,7 @@ impl Cluster {
         let fsync = if fsync == Fsync::On { "on" } else { "off" };
         let socket = cluster.directory.display();
         cluster.configure(&format!(
-            "listen_addresses = ''\nport = {port}\nunix_socket_directories = '{socket}'\nmax_connections = 300\nfsync = {fsync}\n{settings}\n"
+            "listen_addresses = ''\nport = {port}\nunix_socket_directories = '{socket}'\nmax_connections = 600\nfsync = {fsync}\n{settings}\n"
         ));
         cluster.restart();
         Some(cluster)

@@ -144,8 +144,8 @@ impl PostgresStore {
     /// What stands in the way of a session that was not inserted; `None` when it has gone meanwhile.
     async fn in_the_way(&self, session: &Session, before: Effect) -> Result<Option<Created>, StoreError> {
         let own = |found: &Session| found.id == session.id && found.as_created() == session.as_created();
-        if let Some(idempotency) = &session.idempotency {
-            let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
+        if let Some(key) = session.key() {
+            let values = key_values(&session.merchant_id, session.id.kind(), key);
             let reply = self.run(SESSION_BY_KEY_DURABLY, values).await?;
             if let Some(row) = reply.rows.first() {
                 let first = read_session(record(row, 0)?)?;
@@ -218,7 +218,7 @@ impl Store for PostgresStore {
         kind: Kind,
         key: &IdempotencyKey,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let reply = self.run(SESSION_BY_KEY, key_values(merchant_id, kind, key)).await?;
+        let reply = self.run(SESSION_BY_KEY, key_values(merchant_id, kind, key.as_str())).await?;
         reply.rows.first().map(|row| read_session(record(row, 0)?).map(Arc::new)).transpose()
     }
 
@@ -310,8 +310,8 @@ impl Store for PostgresStore {
             }
             let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
             let Some(row) = reply.rows.first() else {
-                let Some(idempotency) = &session.idempotency else { continue };
-                let values = key_values(&session.merchant_id, session.id.kind(), &idempotency.key);
+                let Some(key) = session.key() else { continue };
+                let values = key_values(&session.merchant_id, session.id.kind(), key);
                 let taken = !self.run(SESSION_BY_KEY, values).await?.rows.is_empty();
                 if taken {
                     return Ok(Imported::Conflict);
@@ -370,7 +370,7 @@ impl Store for PostgresStore {
 }
 
 fn session_values(session: &Session) -> [Value; 7] {
-    let key = session.idempotency.as_ref().map(|idempotency| bytes(idempotency.key.as_str()));
+    let key = session.key().map(bytes);
     [
         id_value(session.id),
         Box::new(bytes(session.merchant_id.as_str())),
@@ -396,8 +396,8 @@ fn id_value(id: SessionId) -> Value {
     Box::new(id.to_string().into_bytes())
 }
 
-fn key_values(merchant_id: &MerchantId, kind: Kind, key: &IdempotencyKey) -> [Value; 3] {
-    [Box::new(bytes(merchant_id.as_str())), Box::new(kind.as_str()), Box::new(bytes(key.as_str()))]
+fn key_values(merchant_id: &MerchantId, kind: Kind, key: &str) -> [Value; 3] {
+    [Box::new(bytes(merchant_id.as_str())), Box::new(kind.as_str()), Box::new(bytes(key))]
 }
 
 fn bytes(text: &str) -> Vec<u8> {

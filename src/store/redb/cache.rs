@@ -76,9 +76,7 @@ where
 
 impl Weighter<SessionId, Arc<Session>> for Bytes {
     fn weight(&self, _: &SessionId, session: &Arc<Session>) -> u64 {
-        let urls: usize = session.return_urls.iter().map(|(_, url)| 2 * url.as_str().len() + 64).sum();
-        let notices: usize = session.notices.iter().map(|notice| notice.description.len() + 64).sum();
-        (size_of::<Session>() + session.body.as_str().len() + urls + notices + 512) as u64
+        (session.bytes() + 256) as u64
     }
 }
 

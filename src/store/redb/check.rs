@@ -150,8 +150,7 @@ fn check_indexes(transaction: &ReadTransaction, report: &mut Report) -> Result<(
 }
 
 fn key_of(session: &Session) -> Option<(&str, u8, &str)> {
-    let key = session.idempotency.as_ref()?.key.as_str();
-    Some((session.merchant_id.as_str(), tables::code(session.id.kind()), key))
+    Some((session.merchant_id.as_str(), tables::code(session.id.kind()), session.key()?))
 }
 
 fn name(id: &IdBytes) -> String {

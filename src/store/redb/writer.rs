@@ -314,14 +314,14 @@ impl<'t> Tables<'t> {
 
     /// Whose the key of a session is.
     fn owner(&self, session: &Session) -> Result<Option<IdBytes>, redb::Error> {
-        let Some(idempotency) = &session.idempotency else { return Ok(None) };
-        let key = key_of(session.merchant_id.as_str(), session.id.kind(), idempotency.key.as_str());
+        let Some(key) = session.key() else { return Ok(None) };
+        let key = key_of(session.merchant_id.as_str(), session.id.kind(), key);
         Ok(self.keys.get(key)?.map(|owner| *owner.value()))
     }
 
     fn insert_key(&mut self, session: &Session) -> Result<(), redb::Error> {
-        if let Some(idempotency) = &session.idempotency {
-            let key = key_of(session.merchant_id.as_str(), session.id.kind(), idempotency.key.as_str());
+        if let Some(key) = session.key() {
+            let key = key_of(session.merchant_id.as_str(), session.id.kind(), key);
             self.keys.insert(key, &tables::id_bytes(session.id))?;
         }
         Ok(())
