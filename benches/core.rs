@@ -2,12 +2,19 @@
 
 use divan::{Bencher, black_box};
 use serde_json::json;
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
     redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Template, decide},
 };
+
+/// As the server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     divan::main();
@@ -63,6 +70,21 @@ fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
 fn resolve_payment_with_five_placeholders(bencher: Bencher) {
     let (session, settings) = (session(Kind::Payment, BITGPT), ReturnUrls::default());
     bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+}
+
+/// The same on sessions at random out of a million, so that each comes from memory and not from a cache.
+#[divan::bench(sample_size = 10_000)]
+fn resolve_payments_at_random(bencher: Bencher) {
+    static SESSIONS: OnceLock<Vec<Arc<Session>>> = OnceLock::new();
+    let sessions = SESSIONS.get_or_init(|| (0..1_000_000).map(|_| Arc::new(session(Kind::Payment, BITGPT))).collect());
+    let settings = ReturnUrls::default();
+    let mut at = 0_u64;
+    bencher.bench_local(|| {
+        // An affine walk that never comes near where it was.
+        at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let session = Arc::clone(&sessions[(at >> 33) as usize % sessions.len()]);
+        resolve(black_box(&session), black_box(&settings))
+    });
 }
 
 /// Four parameters added.

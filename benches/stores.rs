@@ -22,6 +22,7 @@ mod support {
 use cluster::postgres::{Cluster, Fsync, TestDatabase, USER};
 use prost::Message;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::{
     env,
     fs::File,
@@ -161,6 +162,16 @@ impl Bench {
             "\nResolveRedirect by the number of sessions in memory; medians of {} rounds (least to most)",
             self.rounds
         );
+        // First, while no memory was used before.
+        let before = resident_bytes();
+        let store = MemoryStore::default();
+        for _ in 0..self.sizes[1] {
+            store.create(typical_checkout()).await.expect("created");
+        }
+        let bytes = (resident_bytes() - before) / self.sizes[1] as f64;
+        let json = typical_checkout().body().to_text().len();
+        println!("  {:<44}{bytes:>10.0}", format!("resident bytes for a checkout of {json} as JSON"));
+        drop(store);
         let mut subjects = Vec::new();
         for &sessions in &self.sizes {
             let before = resident_bytes();
@@ -171,7 +182,6 @@ impl Bench {
             println!("  {:<44}{bytes:>10.0}", format!("{sessions} sessions: resident bytes for each"));
             subjects.push(subject);
         }
-        println!("  {:<44}{:>10}", "of which the record as JSON", record::write_session(&new_session()).len());
         self.compare(&mut subjects).await;
     }
 
@@ -302,6 +312,35 @@ fn new_session() -> Session {
     let key = IdempotencyKey::try_from(Box::from(id.to_string())).expect("a key");
     let sent = Idempotency { key, fingerprint: Fingerprint([1; 32]) };
     let body = body.as_object().expect("an object");
+    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session")
+}
+
+/// A checkout as shops make it, with a key.
+fn typical_checkout() -> Session {
+    let id = SessionId::new(Kind::Checkout, Uuid::now_v7());
+    let order = id.uuid().as_fields().3[4];
+    let body = json!({
+        "customer": {
+            "first_name": "Ana", "last_name": "Lima", "email": format!("ana.lima.{}@example.com", id.uuid().as_simple()),
+            "phone_number": "+55 11 91234-5678",
+        },
+        "metadata": {"order": id.uuid().to_string()},
+        "redirect_urls": {
+            "success": "https://www.your-site.com/order/success?session={CHECKOUT_SESSION_ID}&order={{metadata.order}}",
+            "failure": "https://www.your-site.com/order/failure?session={CHECKOUT_SESSION_ID}&error={ERROR_CODE}",
+            "cancel": "https://www.your-site.com/order/cancel",
+        },
+        "shopping_cart": {"line_items": [
+            {"name": "Ground coffee, 500 g", "price": 1_250 + i64::from(order), "unit_qty": 2},
+            {"name": "Paper filters", "price": 399, "unit_qty": 1},
+        ]},
+    });
+    let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
+    let now = Timestamp::from(SystemTime::now());
+    let key = IdempotencyKey::try_from(Box::from(id.uuid().to_string())).expect("a key");
+    let sent = Idempotency { key, fingerprint: Fingerprint(Sha256::digest(id.uuid().as_bytes()).into()) };
+    let body = body.as_object().expect("an object");
+    let expires = now.plus(Duration::from_secs(900));
     Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session")
 }
 

@@ -12,7 +12,7 @@ use std::{fmt, ops::Range, sync::Arc};
 /// What a create call said: its body, what was made of it, its key, and the notices that it was answered.
 ///
 /// The bytes: for each slot the number of its template, counted from 1, or 0; whether there is a reference; the ends
-/// of the parts that follow, as two bytes each: the reference, the key behind its fingerprint, as many templates as there
+/// of the parts that follow, as four bytes each: the reference, the key behind its fingerprint, as many templates as there
 /// are; and these parts. The rest is compressed: the body and the notices as JSON, a line each.
 #[derive(Clone, PartialEq)]
 pub struct Content(Arc<[u8]>);
@@ -20,7 +20,7 @@ pub struct Content(Arc<[u8]>);
 const SLOTS: usize = Outcome::ALL.len();
 const HAS_REFERENCE: usize = SLOTS;
 const ENDS_FROM: usize = SLOTS + 1;
-const END_BYTES: usize = 2;
+const END_BYTES: usize = 4;
 
 /// Parts before the templates.
 const REFERENCE: usize = 0;
@@ -53,7 +53,7 @@ impl Content {
         let mut end = ENDS_FROM + parts().count() * END_BYTES;
         for part in parts() {
             end += part.len();
-            packed.extend(u16::try_from(end).expect("the URLs, a key and a reference are limited").to_le_bytes());
+            packed.extend(u32::try_from(end).expect("a request is shorter than 4 GiB").to_le_bytes());
         }
         for part in parts() {
             packed.extend_from_slice(part);
@@ -119,7 +119,8 @@ impl Content {
 
     fn end(&self, number: usize) -> usize {
         let at = ENDS_FROM + number * END_BYTES;
-        u16::from_le_bytes([self.0[at], self.0[at + 1]]).into()
+        let end = self.0[at..].first_chunk().expect("the ends were written");
+        u32::from_le_bytes(*end) as usize
     }
 }
 

@@ -549,10 +549,8 @@ fn step(rest: &str, place: Place) -> Option<(Step<'_>, &str)> {
 
 /// Whether every `%` begins an escape of two hexadecimal digits.
 pub(super) fn well_formed_percent(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.iter().enumerate().all(|(at, byte)| {
-        *byte != b'%' || bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
-    })
+    let escape = |at: usize| text.as_bytes().get(at + 1..at + 3);
+    text.match_indices('%').all(|(at, _)| escape(at).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// Why a text is not a template. Positions are byte offsets, counted from 0.
