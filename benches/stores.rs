@@ -272,7 +272,9 @@ impl<'c> Database<'c> {
             .arg("-h")
             .arg(self.cluster.directory())
             .args(["-p", "5432", "-U", USER, "-n", "-M", "prepared", "-j", "2"]);
-        pgbench.args(["-c", &connections.to_string(), "-T", &length.as_secs().max(1).to_string()]);
+        // Its time runs while it connects, too.
+        let seconds = length.as_secs().max(1) + connections as u64 / 64;
+        pgbench.args(["-c", &connections.to_string(), "-T", &seconds.to_string()]);
         let output = pgbench.arg("-f").arg(script).arg(&self.database.name).output().expect("it is installed");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
