@@ -14,9 +14,10 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tonic::{Status, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 use waypost::proto::v1::{
     merchant_service_client::MerchantServiceClient, redirect_service_client::RedirectServiceClient, *,
@@ -336,7 +337,8 @@ impl Shared {
             join_all(together.iter().map(|key| self.check_session(*key, server.clone()))).await;
         }
         join_all((0..WRITERS).map(|writer| self.check_merchant(writer, server.clone()))).await;
-        let counted = counted(&get(server.clone(), TALLY.into()).await.expect("a merchant always answers"));
+        let tally = answered(async || get(server.clone(), TALLY.into()).await).await;
+        let counted = counted(&tally.expect("a merchant always answers"));
         let Tally { acknowledged, unknown } = self.pages().tally;
         // As many as are in flight at the kill may have been made too.
         let most = acknowledged + unknown + WRITERS as u64;
@@ -349,12 +351,13 @@ impl Shared {
     async fn check_session(&self, key: Key, server: Channel) {
         let entry = self.pages().sessions[&key].clone();
         let id = GetSessionRequest { session_id: entry.created.session_id.clone() };
-        let found = RedirectServiceClient::new(server.clone()).get_session(id).await;
+        let found = answered(async || RedirectServiceClient::new(server.clone()).get_session(id.clone()).await).await;
         let found = found.unwrap_or_else(|status| panic!("{key:?} is lost: {status}")).into_inner();
         let found = found.session.expect("a session");
         let stands = found == entry.now || entry.sent.is_some_and(|sent| says(&found, &sent));
         assert!(stands, "{key:?} lost its last write {:?}: {found:?}", entry.now);
-        let (again, replayed) = key.create(server).await.unwrap_or_else(|status| panic!("{key:?}: {status}"));
+        let again = answered(async || key.create(server.clone()).await).await;
+        let (again, replayed) = again.unwrap_or_else(|status| panic!("{key:?}: {status}"));
         assert!(replayed, "{key:?} was created twice");
         assert_eq!(again, entry.created, "{key:?}: the first response");
         self.pages().repeated += 1;
@@ -362,9 +365,23 @@ impl Shared {
 
     async fn check_merchant(&self, writer: usize, server: Channel) {
         let Some(settings) = self.pages().merchants.get(&writer).cloned() else { return };
-        let found = get(server, merchant_of(writer)).await.expect("a merchant always answers");
+        let found = answered(async || get(server.clone(), merchant_of(writer)).await).await;
+        let found = found.expect("a merchant always answers");
         let stands = found == settings.now || settings.sent.is_some_and(|sent| sent == found.name);
         assert!(stands, "the merchant of {writer} lost its last change {:?}: {found:?}", settings.now);
+    }
+}
+
+/// Calls until it is answered: a database that has just come back on a busy machine may take longer than a call does.
+async fn answered<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
+    let began = Instant::now();
+    loop {
+        match call().await {
+            Err(status)
+                if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+                    && began.elapsed() < PATIENCE => {}
+            answer => return answer,
+        }
     }
 }
 
