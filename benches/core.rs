@@ -6,7 +6,10 @@ use std::time::Duration;
 use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
-    redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Template, decide},
+    redirect::{
+        AutoReturn, Claims, Mode, Policy, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template,
+        Verified, decide, to_pem,
+    },
 };
 
 fn main() {
@@ -31,7 +34,16 @@ fn session(kind: Kind, url: &str) -> Session {
     Session::open(id, merchant_id, body.as_object().expect("an object"), created, expires).expect("a session")
 }
 
-fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
+fn resolve(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> usize {
+    decided(session, settings, signing).len()
+}
+
+fn resolved_url(session: &Session, keys: &SigningKeys) -> String {
+    let signing = Signing::On { claims: claims(session), keys, seal: Seal::Signature };
+    decided(session, &ReturnUrls::default(), signing)
+}
+
+fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> String {
     let late =
         Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
     let order_id = session.id.to_string();
@@ -51,25 +63,56 @@ fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
             },
             kind => ReturnParams::None(kind),
         },
+        signing,
         policy: Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] },
         auto_return: AutoReturn::Approved,
         delay: Duration::from_secs(5),
     });
-    decision.redirect.expect("a redirect").url.as_str().len()
+    decision.redirect.expect("a redirect").url.into()
 }
 
 /// Five placeholders, four of them bound at create; the final check included.
 #[divan::bench]
 fn resolve_payment_with_five_placeholders(bencher: Bencher) {
     let (session, settings) = (session(Kind::Payment, BITGPT), ReturnUrls::default());
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
 }
 
 /// Four parameters added.
 #[divan::bench]
 fn resolve_order(bencher: Bencher) {
     let (session, settings) = (session(Kind::Order, PLAIN), ReturnUrls::default());
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
+}
+
+fn keys() -> SigningKeys {
+    SigningKeys::new(SigningKey::read_all(&to_pem(&[7; 32])).expect("a key")).expect("a set")
+}
+
+fn claims(session: &Session) -> Claims<'_> {
+    let (now, ttl) = (Timestamp::from_micros(1_767_225_600_000_000), Duration::from_secs(900));
+    let issuer = "https://pay.example.com";
+    let claims = Claims::new(issuer, &session.merchant_id, session.id, Outcome::Success, now, ttl);
+    Claims { payment_id: Some("123456789".into()), status: Some("approved".into()), ..claims }
+}
+
+/// The same with a token: nearly all that it costs more is the signature.
+#[divan::bench]
+fn resolve_order_signed(bencher: Bencher) {
+    let (session, settings, keys) = (session(Kind::Order, PLAIN), ReturnUrls::default(), keys());
+    bencher.bench(|| {
+        let signing = Signing::On { claims: claims(&session), keys: &keys, seal: Seal::Signature };
+        resolve(black_box(&session), black_box(&settings), signing)
+    });
+}
+
+/// What that signature costs whoever verifies it.
+#[divan::bench]
+fn verify_a_return(bencher: Bencher) {
+    let (session, keys) = (session(Kind::Order, PLAIN), keys());
+    let url = resolved_url(&session, &keys);
+    let now = Timestamp::from_micros(1_767_225_600_000_000);
+    bencher.bench(|| Verified::judge_url(black_box(&url), Some(&keys), &session.merchant_id, now));
 }
 
 /// The settings' template leads into the body, which is read for it.
@@ -78,7 +121,7 @@ fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
     let session = session(Kind::Payment, PLAIN);
     let mut settings = ReturnUrls::default();
     settings.set(Outcome::Success, Some(Template::compile(BITGPT).expect("a template")));
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
 }
 
 /// What the final check cannot do without.

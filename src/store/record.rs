@@ -42,6 +42,8 @@ struct MerchantRecord<'m> {
     auto_return_delay_ms: u64,
     allowed_origins: Vec<String>,
     app_schemes: Vec<Cow<'m, str>>,
+    #[serde(default)]
+    sign_returns: bool,
     update_time: Option<Timestamp>,
     version: u64,
 }
@@ -108,6 +110,7 @@ pub fn write_merchant(merchant: &Merchant) -> String {
         auto_return_delay_ms: u64::try_from(merchant.auto_return_delay.as_millis()).unwrap_or(u64::MAX),
         allowed_origins: merchant.allowed_origins.iter().map(ToString::to_string).collect(),
         app_schemes: merchant.app_schemes.iter().map(|scheme| scheme.as_str().into()).collect(),
+        sign_returns: merchant.sign_returns,
         update_time: merchant.update_time,
         version: merchant.version,
     };
@@ -133,6 +136,7 @@ pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
         allowed_origins: record.allowed_origins.iter().map(origin).collect::<Result<_, _>>()?,
         // One that this version does not accept any more is not named any more; everything else goes on.
         app_schemes: record.app_schemes.iter().filter_map(|scheme| scheme.parse().ok()).collect(),
+        sign_returns: record.sign_returns,
         update_time: record.update_time,
         version: record.version,
     })
