@@ -512,7 +512,9 @@ fn a_signed_return_carries_its_token_after_everything_else_in_the_query_and_befo
          request success https://a.example.com/p?b=2#top
          body {\"external_reference\":\"A-17\"}
          payment_id 123456789",
-        expect!["REDIRECT https://a.example.com/p?b=2&payment_id=123456789&status=approved&external_reference=A-17&order_id=order_00000000-0000-0000-0000-000000000007&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJvcmRlcl8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiWFczSlRBUkhyTE9qX05OVTdQTXRrZyIsIm91dGNvbWUiOiJzdWNjZXNzIiwicGF5bWVudF9pZCI6IjEyMzQ1Njc4OSIsInN0YXR1cyI6ImFwcHJvdmVkIiwiZXh0ZXJuYWxfcmVmZXJlbmNlIjoiQS0xNyJ9.98Yg7s8eYdOmMfiFEChXoC1ArBm9O5f61IUBiTiCFxWX8AHDhNM-kEmOwO4R1lma49FO4P3QtFTKI_vnLTX0CQ#top (request)"],
+        expect![
+            "REDIRECT https://a.example.com/p?b=2&payment_id=123456789&status=approved&external_reference=A-17&order_id=order_00000000-0000-0000-0000-000000000007&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJvcmRlcl8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiWFczSlRBUkhyTE9qX05OVTdQTXRrZyIsIm91dGNvbWUiOiJzdWNjZXNzIiwicGF5bWVudF9pZCI6IjEyMzQ1Njc4OSIsInN0YXR1cyI6ImFwcHJvdmVkIiwiZXh0ZXJuYWxfcmVmZXJlbmNlIjoiQS0xNyJ9.98Yg7s8eYdOmMfiFEChXoC1ArBm9O5f61IUBiTiCFxWX8AHDhNM-kEmOwO4R1lma49FO4P3QtFTKI_vnLTX0CQ#top (request)"
+        ],
     );
     // Without parameters of its kind's own, and a query that has none either; a deep link too.
     check(
@@ -520,14 +522,18 @@ fn a_signed_return_carries_its_token_after_everything_else_in_the_query_and_befo
          signed_at_secs 1767225600
          request cancel https://a.example.com/
          outcome cancel",
-        expect!["REDIRECT https://a.example.com/?return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJjaGVja291dF8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiVWxnT0dNb0pDUVptT19rLWVlXzRhQSIsIm91dGNvbWUiOiJjYW5jZWwifQ.qqKCwC3OksXMc6Ayxlzxso6_uJG0T7Q4OlCaw27-tHmteAuZ8GDJ-0Bcb3mE0Xia-FTS_m_g_85FB1xJvcZaBw (request)"],
+        expect![
+            "REDIRECT https://a.example.com/?return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJjaGVja291dF8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiVWxnT0dNb0pDUVptT19rLWVlXzRhQSIsIm91dGNvbWUiOiJjYW5jZWwifQ.qqKCwC3OksXMc6Ayxlzxso6_uJG0T7Q4OlCaw27-tHmteAuZ8GDJ-0Bcb3mE0Xia-FTS_m_g_85FB1xJvcZaBw (request)"
+        ],
     );
     check(
         "kind payment
          signed_at_secs 1767225600
          scheme com.example.shop
          request success com.example.shop://back?x=1",
-        expect!["REDIRECT com.example.shop://back?x=1&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJpbnZvaWNlXzAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwNyIsImlhdCI6MTc2NzIyNTYwMCwiZXhwIjoxNzY3MjI2NTAwLCJqdGkiOiIxVi03NUNyRTdMdUNReTBrbFhOdklBIiwib3V0Y29tZSI6InN1Y2Nlc3MiLCJzdGF0dXMiOiJhcHByb3ZlZCJ9.WFbAowasDij5SWoZLymjwypx1S4MIJ7G8N0GrdTngFQPr79Q2y-2_nrfLoDw2TMLVzyXaGAgUH-Q03W0ATYRBA (request)"],
+        expect![
+            "REDIRECT com.example.shop://back?x=1&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJpbnZvaWNlXzAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwNyIsImlhdCI6MTc2NzIyNTYwMCwiZXhwIjoxNzY3MjI2NTAwLCJqdGkiOiIxVi03NUNyRTdMdUNReTBrbFhOdklBIiwib3V0Y29tZSI6InN1Y2Nlc3MiLCJzdGF0dXMiOiJhcHByb3ZlZCJ9.WFbAowasDij5SWoZLymjwypx1S4MIJ7G8N0GrdTngFQPr79Q2y-2_nrfLoDw2TMLVzyXaGAgUH-Q03W0ATYRBA (request)"
+        ],
     );
 }
 
@@ -555,7 +561,12 @@ fn a_specimen_reads_like_the_token_and_has_no_signature() {
 
 #[test]
 fn a_return_that_cannot_be_signed_is_not_answered_unsigned() {
-    check("request success https://a.example.com/\n signed_without_keys", expect!["PAGE, the URL cannot be signed, as the merchant's sign_returns asks, because this server has no signing keys: start it with --signing-key-file, or clear sign_returns"]);
+    check(
+        "request success https://a.example.com/\n signed_without_keys",
+        expect![
+            "PAGE, the URL cannot be signed, as the merchant's sign_returns asks, because this server has no signing keys: start it with --signing-key-file, or clear sign_returns"
+        ],
+    );
     check("signed_without_keys", expect!["PAGE, no URL"]);
 }
 
@@ -565,7 +576,9 @@ fn a_value_cannot_bring_a_token_of_its_own() {
         "request success https://a.example.com/?{{metadata.name}}=forged
          body {\"metadata\":{\"name\":\"return_token\"}}
          signed_at_secs 1767225600",
-        expect!["PAGE, the URL has the parameter `return_token` in its query, which Waypost adds itself: leave it out or rename it"],
+        expect![
+            "PAGE, the URL has the parameter `return_token` in its query, which Waypost adds itself: leave it out or rename it"
+        ],
     );
 }
 
