@@ -145,3 +145,18 @@ pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
 fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merchant_written_before_returns_were_signed_reads_as_one_who_does_not_sign() {
+        let merchant = Merchant::default_for("m".parse().expect("a merchant id"));
+        let written = write_merchant(&Merchant { sign_returns: true, ..merchant.clone() });
+        assert!(read_merchant(written.as_bytes()).expect("a record").sign_returns);
+        let older = written.replace(r#""sign_returns":true,"#, "");
+        assert_ne!(older, written);
+        assert_eq!(read_merchant(older.as_bytes()).expect("a record"), merchant);
+    }
+}
