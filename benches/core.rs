@@ -39,7 +39,8 @@ fn resolve(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<
 }
 
 fn resolved_url(session: &Session, keys: &SigningKeys) -> String {
-    let signing = Signing::On { claims: claims(session), keys, seal: Seal::Signature };
+    let claims = claims(session);
+    let signing = Signing::On { claims: &claims, keys, seal: Seal::Signature };
     decided(session, &ReturnUrls::default(), signing)
 }
 
@@ -101,7 +102,8 @@ fn claims(session: &Session) -> Claims<'_> {
 fn resolve_order_signed(bencher: Bencher) {
     let (session, settings, keys) = (session(Kind::Order, PLAIN), ReturnUrls::default(), keys());
     bencher.bench(|| {
-        let signing = Signing::On { claims: claims(&session), keys: &keys, seal: Seal::Signature };
+        let claims = claims(&session);
+        let signing = Signing::On { claims: &claims, keys: &keys, seal: Seal::Signature };
         resolve(black_box(&session), black_box(&settings), signing)
     });
 }

@@ -128,20 +128,18 @@ fn answer(case: &Case) -> Decision {
     }
     let values = Root::at_resolve(id, &merchant_id, &body, late);
     let keys = keys();
+    let now = if let Signed::At(now, _) = case.signed { now } else { Timestamp::from_micros(0) };
+    let ttl = Duration::from_secs(15 * 60);
+    let claims = Claims {
+        payment_id: case.payment_id.as_deref().map(Into::into),
+        status: status.map(Into::into),
+        external_reference: external_reference.map(Into::into),
+        ..Claims::new("https://pay.example.com", &merchant_id, id, case.outcome, now, ttl)
+    };
     let signing = match case.signed {
         Signed::No => Signing::Off,
         Signed::WithoutKeys => Signing::NoKeys,
-        Signed::At(now, seal) => {
-            let ttl = Duration::from_secs(15 * 60);
-            let claims = Claims::new("https://pay.example.com", &merchant_id, id, case.outcome, now, ttl);
-            let claims = Claims {
-                payment_id: case.payment_id.as_deref().map(Into::into),
-                status: status.map(Into::into),
-                external_reference: external_reference.map(Into::into),
-                ..claims
-            };
-            Signing::On { claims, keys: &keys, seal }
-        }
+        Signed::At(_, seal) => Signing::On { claims: &claims, keys: &keys, seal },
     };
     let decide_with = |request: &ReturnUrls<Template>| {
         decide(&Question {
@@ -158,7 +156,7 @@ fn answer(case: &Case) -> Decision {
                 }
                 kind => ReturnParams::None(kind),
             },
-            signing: signing.clone(),
+            signing,
             policy: Policy { mode: case.mode, allowed_origins: &case.origins, app_schemes: &case.schemes },
             auto_return: case.auto_return,
             delay: case.delay,

@@ -331,7 +331,7 @@ fn url_of(claims: &Claims<'_>) -> String {
         precedence: Precedence::SettingsFirst,
         values: &Root::at_resolve(id, &merchant_id, &Body::new(&serde_json::Map::new()), Late::default()),
         params: ReturnParams::None(Kind::Checkout),
-        signing: Signing::On { claims: claims.clone(), keys: &keys, seal: Seal::Signature },
+        signing: Signing::On { claims, keys: &keys, seal: Seal::Signature },
         policy: Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] },
         auto_return: AutoReturn::Approved,
         delay: Duration::ZERO,

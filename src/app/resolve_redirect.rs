@@ -186,20 +186,20 @@ pub(super) fn with_question<T>(
             ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
         }
     };
+    let signer = circumstances.signer.filter(|_| merchant.sign_returns);
     // Of this one answer: the next one may be made with other keys.
-    let keys = circumstances.signer.filter(|_| merchant.sign_returns).map(Signer::keys);
-    let signing = match (merchant.sign_returns, circumstances.signer, &keys) {
-        (false, ..) => Signing::Off,
-        (true, Some(signer), Some(keys)) => Signing::On {
-            claims: Claims {
-                payment_id: payment_id.map(Cow::Borrowed),
-                status: status.map(Cow::Borrowed),
-                ..signer.claims(session, ending.outcome, circumstances.now)
-            },
-            keys,
-            seal: circumstances.seal,
-        },
-        (true, ..) => Signing::NoKeys,
+    let signed = signer.map(|signer| {
+        let claims = Claims {
+            payment_id: payment_id.map(Cow::Borrowed),
+            status: status.map(Cow::Borrowed),
+            ..signer.claims(session, ending.outcome, circumstances.now)
+        };
+        (claims, signer.keys())
+    });
+    let signing = match &signed {
+        Some((claims, keys)) => Signing::On { claims, keys, seal: circumstances.seal },
+        None if merchant.sign_returns => Signing::NoKeys,
+        None => Signing::Off,
     };
     ask(&Question {
         kind: session.id.kind(),

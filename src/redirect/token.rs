@@ -103,14 +103,14 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// Whether a URL carries a token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Signing<'a> {
     /// It does not: the merchant does not ask for it.
     Off,
     /// It does.
     On {
         /// What the token says.
-        claims: Claims<'a>,
+        claims: &'a Claims<'a>,
         /// The keys, of which the first signs.
         keys: &'a SigningKeys,
         /// How.
@@ -133,8 +133,10 @@ pub enum Seal {
 impl Signing<'_> {
     /// The token, if there is to be one.
     pub(super) fn token(&self) -> Result<Option<String>, Refusal> {
-        let Self::On { claims, keys, seal } = self else {
-            return if matches!(self, Self::NoKeys) { Err(Refusal::NoSigningKeys) } else { Ok(None) };
+        let (claims, keys, seal) = match self {
+            Self::Off => return Ok(None),
+            Self::NoKeys => return Err(Refusal::NoSigningKeys),
+            Self::On { claims, keys, seal } => (claims, keys, seal),
         };
         let key = keys.signing();
         let mut token = String::with_capacity(limits::RETURN_TOKEN_BYTES);
@@ -276,7 +278,7 @@ mod tests {
             external_reference: text(limits::EXTERNAL_REFERENCE_BYTES),
             ..Claims::new(&issuer, &merchant_id, id, Outcome::Success, now, Duration::ZERO)
         };
-        let signing = Signing::On { claims, keys: &keys, seal: Seal::Signature };
+        let signing = Signing::On { claims: &claims, keys: &keys, seal: Seal::Signature };
         let token = signing.token().ok().flatten().expect("a token");
         assert!(
             (limits::RETURN_TOKEN_BYTES - 64..=limits::RETURN_TOKEN_BYTES).contains(&token.len()),
