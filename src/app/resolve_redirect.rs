@@ -3,7 +3,7 @@
 use super::{App, Error, Seen, Signer};
 use crate::{
     model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Timestamp},
-    redirect::{Candidate, Claims, Decision, Mode, Question, ReturnParams, Seal, Signing, decide},
+    redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, decide},
     store::Loaded,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -96,6 +96,10 @@ impl App {
         let ending = ending_in_question(query, session.ending_at(now));
         let circumstances = self.circumstances(now, Seal::Signature);
         let answer = answer(&session, &merchant, circumstances, &ending, query.explain);
+        // A buyer stands before a page without a button, and only whoever runs this server can mend it.
+        if answer.decision.refusal == Some(Refusal::NoSigningKeys) {
+            tracing::error!(session_id = %session.id, merchant_id = %session.merchant_id, "a return was to be signed, and there is no --signing-key-file");
+        }
         Ok(Resolved { answer, seen: Seen { session, now }, merchant })
     }
 
