@@ -582,6 +582,7 @@ mod merchants {
             auto-return delay   5s
             allowed origins     every origin
             app schemes         none
+            returns             not signed
             etag                v0
             changed             never: these are the defaults
             exit code 0
@@ -613,6 +614,7 @@ mod merchants {
             auto-return delay   1s 500ms
             allowed origins     https://ana.example.com https://*.example.org
             app schemes         com.example.ana anabooks
+            returns             not signed
             etag                v1
             changed             <time>
             exit code 0
@@ -643,6 +645,7 @@ mod merchants {
             auto-return delay   5s
             allowed origins     every origin
             app schemes         none
+            returns             not signed
             etag                v3
             changed             <time>
             exit code 0

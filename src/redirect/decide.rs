@@ -143,7 +143,7 @@ pub enum Fate {
     Chosen,
     /// Holds no URL.
     Empty,
-    /// Chosen, and refused by the final check.
+    /// Chosen, and refused by the final check, or for want of a key to sign with.
     Refused(Refusal),
     /// Holds a URL, and an earlier one was chosen.
     Outranked,
