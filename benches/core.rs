@@ -9,7 +9,10 @@ use std::{
 use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
-    redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Template, decide},
+    redirect::{
+        AutoReturn, Claims, Mode, Policy, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template,
+        Verified, decide, to_pem,
+    },
 };
 
 /// As the server's.
@@ -38,7 +41,17 @@ fn session(kind: Kind, url: &str) -> Session {
     Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
 }
 
-fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
+fn resolve(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> usize {
+    decided(session, settings, signing).len()
+}
+
+fn resolved_url(session: &Session, keys: &SigningKeys) -> String {
+    let claims = claims(session);
+    let signing = Signing::On { claims: &claims, keys, seal: Seal::Signature };
+    decided(session, &ReturnUrls::default(), signing)
+}
+
+fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> String {
     let late =
         Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
     let order_id = session.id.to_string();
@@ -58,18 +71,19 @@ fn resolve(session: &Session, settings: &ReturnUrls<Template>) -> usize {
             },
             kind => ReturnParams::None(kind),
         },
+        signing,
         policy: Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] },
         auto_return: AutoReturn::Approved,
         delay: Duration::from_secs(5),
     });
-    decision.redirect.expect("a redirect").url.as_str().len()
+    decision.redirect.expect("a redirect").url.into()
 }
 
 /// Five placeholders, four of them bound at create; the final check included.
 #[divan::bench]
 fn resolve_payment_with_five_placeholders(bencher: Bencher) {
     let (session, settings) = (session(Kind::Payment, BITGPT), ReturnUrls::default());
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
 }
 
 /// The same on sessions at random out of a million, so that each comes from memory and not from a cache.
@@ -83,7 +97,7 @@ fn resolve_payments_at_random(bencher: Bencher) {
         // An affine walk that never comes near where it was.
         at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let session = Arc::clone(&sessions[(at >> 33) as usize % sessions.len()]);
-        resolve(black_box(&session), black_box(&settings))
+        resolve(black_box(&session), black_box(&settings), Signing::Off)
     });
 }
 
@@ -91,7 +105,38 @@ fn resolve_payments_at_random(bencher: Bencher) {
 #[divan::bench]
 fn resolve_order(bencher: Bencher) {
     let (session, settings) = (session(Kind::Order, PLAIN), ReturnUrls::default());
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
+}
+
+fn keys() -> SigningKeys {
+    SigningKeys::new(SigningKey::read_all(&to_pem(&[7; 32])).expect("a key")).expect("a set")
+}
+
+fn claims(session: &Session) -> Claims<'_> {
+    let (now, ttl) = (Timestamp::from_micros(1_767_225_600_000_000), Duration::from_secs(900));
+    let issuer = "https://pay.example.com";
+    let claims = Claims::new(issuer, &session.merchant_id, session.id, Outcome::Success, now, ttl);
+    Claims { payment_id: Some("123456789".into()), status: Some("approved".into()), ..claims }
+}
+
+/// The same with a token: nearly all that it costs more is the signature.
+#[divan::bench]
+fn resolve_order_signed(bencher: Bencher) {
+    let (session, settings, keys) = (session(Kind::Order, PLAIN), ReturnUrls::default(), keys());
+    bencher.bench(|| {
+        let claims = claims(&session);
+        let signing = Signing::On { claims: &claims, keys: &keys, seal: Seal::Signature };
+        resolve(black_box(&session), black_box(&settings), signing)
+    });
+}
+
+/// What that signature costs whoever verifies it.
+#[divan::bench]
+fn verify_a_return(bencher: Bencher) {
+    let (session, keys) = (session(Kind::Order, PLAIN), keys());
+    let url = resolved_url(&session, &keys);
+    let now = Timestamp::from_micros(1_767_225_600_000_000);
+    bencher.bench(|| Verified::judge_url(black_box(&url), Some(&keys), &session.merchant_id, now));
 }
 
 /// The settings' template leads into the body, which is read for it.
@@ -100,7 +145,7 @@ fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
     let session = session(Kind::Payment, PLAIN);
     let mut settings = ReturnUrls::default();
     settings.set(Outcome::Success, Some(Template::compile(BITGPT).expect("a template")));
-    bencher.bench(|| resolve(black_box(&session), black_box(&settings)));
+    bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
 }
 
 /// What the final check cannot do without.

@@ -6,7 +6,7 @@
 //! server        an accept loop deals connections to one single-threaded worker per core
 //! grpc          layers (explain, catch panics, shed, deadline), router, service -> from_proto
 //! app           resolve_redirect: load session and settings, ask the core
-//! redirect      PURE: select -> render -> append -> check -> decide
+//! redirect      PURE: select -> render -> append (and sign) -> check -> decide
 //! grpc          to_proto, or the one place that turns an error into a status
 //! ```
 //!
@@ -25,6 +25,8 @@
 //! - **Acknowledged means durable** on every store but memory.
 //! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`],
 //!   [`pages::limits`].
+//! - **Signed is what is said.** A [`redirect::Claims`] is signed and never a URL; a merchant whose returns are signed is
+//!   never sent a buyer without a token, and no preview has one that verifies.
 //! - **Never logged**: URLs, query values, keys, customer data.
 //!
 //! # Where the next thing goes

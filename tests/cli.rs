@@ -582,6 +582,7 @@ mod merchants {
             auto-return delay   5s
             allowed origins     every origin
             app schemes         none
+            returns             not signed
             etag                v0
             changed             never: these are the defaults
             exit code 0
@@ -613,6 +614,7 @@ mod merchants {
             auto-return delay   1s 500ms
             allowed origins     https://ana.example.com https://*.example.org
             app schemes         com.example.ana anabooks
+            returns             not signed
             etag                v1
             changed             <time>
             exit code 0
@@ -643,6 +645,7 @@ mod merchants {
             auto-return delay   5s
             allowed origins     every origin
             app schemes         none
+            returns             not signed
             etag                v3
             changed             <time>
             exit code 0
@@ -1145,5 +1148,164 @@ mod serve {
     #[test]
     fn a_log_filter_that_is_none_is_refused() {
         run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(1, "--log");
+    }
+}
+
+mod signed_returns {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A new key, readable by its owner only.
+    fn key(dir: &TempDir, name: &str) -> PathBuf {
+        let key = run(&["keygen", "signing"]);
+        assert_eq!((key.code, key.stderr.as_str()), (Some(0), ""));
+        let path = file(dir, name, &key.stdout);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn signing(key: &Path) -> Server {
+        let server = Server::start(&["--signing-key-file", text(key), "--issuer", "https://pay.example.com"]);
+        let set = server.run(&["merchant", "set", "demo", "--sign-returns"]);
+        assert!(set.stdout.contains("returns             signed: their URLs carry a return_token\n"), "{set:?}");
+        server
+    }
+
+    /// The return URL of an order that was paid.
+    fn return_url(server: &Server) -> String {
+        let id = server.create("order", MERCADO_PAGO);
+        server.run(&["record", &id, "success", "--payment-id", "123456789"]);
+        server.run(&["resolve", &id]).stdout.lines().next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_key_is_one_that_openssl_could_have_written() {
+        let key = run(&["keygen", "signing"]).stdout;
+        let lines: Vec<&str> = key.lines().collect();
+        assert_eq!((lines[0], lines[2]), ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"));
+        // What Ed25519 keys begin with in PKCS#8, and 32 bytes after it.
+        assert!(lines[1].starts_with("MC4CAQAwBQYDK2VwBCIEI") && lines[1].len() == 64, "{key}");
+        assert_ne!(run(&["keygen", "signing"]).stdout, key);
+    }
+
+    #[test]
+    fn a_valid_return_is_shown_with_what_it_says_and_how_the_session_stands() {
+        let dir = TempDir::new().unwrap();
+        let server = signing(&key(&dir, "key.pem"));
+        let url = return_url(&server);
+        let mut shown = server.run(&["verify", &url, "--merchant", "demo"]);
+        let token_id = shown.stdout.lines().find_map(|line| line.strip_prefix("token id")).unwrap().trim().to_owned();
+        shown.stdout = shown.stdout.replace(&token_id, "<id>");
+        shown.check(&expect![[r#"
+            valid
+
+            Waypost signed it for this merchant.
+
+            It says:
+            session       order_<uuid>
+            merchant      demo
+            outcome       success
+            payment id    123456789
+            status        approved
+            reference     order_pro_123
+            signed by     https://pay.example.com
+            signed        <time>
+            valid until   <time>
+            token id      <id>
+
+            The session now:
+            order_<uuid>
+
+            kind         order
+            merchant     demo
+            outcome      success
+            payment id   123456789
+            created      <time>
+            changed      <time>
+            exit code 0
+        "#]]);
+        let token = url.split_once("return_token=").unwrap().1;
+        let alone = server.run(&["verify", token, "--merchant", "demo", "--json"]).json();
+        assert_eq!(
+            (&alone["verdict"], &alone["claims"]["outcome"]),
+            (&"VERDICT_VALID".into(), &"OUTCOME_SUCCESS".into())
+        );
+    }
+
+    #[test]
+    fn the_exit_code_tells_the_verdict() {
+        let dir = TempDir::new().unwrap();
+        let (server, other) = (signing(&key(&dir, "key.pem")), signing(&key(&dir, "other.pem")));
+        let url = return_url(&server);
+        let mut forged = url.clone();
+        forged.truncate(url.len() - 4);
+        for (server, url, merchant, code, word) in [
+            (&server, url.as_str(), "demo", 0, "valid"),
+            (&server, "https://www.your-site.com/success?status=approved", "demo", 4, "missing"),
+            (&server, "", "demo", 4, "missing"),
+            (&server, &forged, "demo", 5, "altered"),
+            (&server, "eyJhbGciOiJub25lIn0.e30.", "demo", 5, "altered"),
+            (&other, &url, "demo", 6, "unknown key"),
+            (&server, &url, "other", 7, "other merchant"),
+        ] {
+            let ran = server.run(&["verify", url, "--merchant", merchant]);
+            assert_eq!((ran.code, ran.stdout.lines().next(), ran.stderr.as_str()), (Some(code), Some(word), ""));
+        }
+        let ran = server.run(&["verify", &forged, "--merchant", "demo", "--json"]);
+        assert_eq!(ran.code, Some(5));
+        assert_eq!(
+            serde_json::from_str::<Value>(&ran.stdout).unwrap(),
+            serde_json::json!({"verdict": "VERDICT_ALTERED"})
+        );
+        server.run(&["verify", &url, "--merchant", "a b"]).failed(1, "merchant_id is not a merchant id");
+        server.run(&["verify", &url]).failed(2, "--merchant");
+    }
+
+    #[test]
+    fn returns_cannot_be_signed_without_keys_and_can_be_ended_by_name() {
+        let dir = TempDir::new().unwrap();
+        Server::sandbox().run(&["merchant", "set", "demo", "--sign-returns"]).failed(1, "reason: SIGNING_KEYS_MISSING");
+        let server = signing(&key(&dir, "key.pem"));
+        let ended = server.run(&["merchant", "set", "demo", "--clear", "sign-returns"]);
+        assert!(ended.stdout.contains("returns             not signed\n"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_is_refused_with_what_to_do() {
+        let dir = TempDir::new().unwrap();
+        let serve = |files: &[&Path], more: &[&str]| {
+            let mut command = waypost();
+            command.args(["serve", "--grpc-addr", "127.0.0.1:0"]).args(more);
+            for file in files {
+                command.args(["--signing-key-file", text(file)]);
+            }
+            Ran::from(command.output().unwrap())
+        };
+        let key = key(&dir, "key.pem");
+        let issuer = ["--issuer", "https://pay.example.com"];
+        serve(&[&key], &[]).failed(1, "without pages there is no public URL to name: give --issuer");
+        serve(&[&key, &key], &issuer).failed(1, "twice: remove one of them");
+        serve(&[&dir.path().join("none.pem")], &issuer).failed(1, "none.pem cannot be read: No such file");
+        serve(&[&file(&dir, "empty.pem", "")], &issuer)
+            .failed(1, "empty.pem holds no key: write a private Ed25519 key");
+        serve(&[Path::new("/dev/zero")], &issuer).failed(1, "is larger than 65536 bytes");
+        serve(&[&key], &["--issuer", "two words"]).failed(2, "is not an issuer: write 1 to 255 printable");
+        serve(&[&key], &["--return-token-ttl", "30s"]).failed(2, "is not a time of whole seconds from 2m to 1day");
+        let public = file(
+            &dir,
+            "public.pem",
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n",
+        );
+        serve(&[&public], &issuer).failed(1, "hold public keys only: add the private key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
+        serve(&[&key], &issuer).failed(1, "is open to every user of the machine: `chmod 600` it");
+        // Its group may read it, and so may everybody read what is public.
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&public, fs::Permissions::from_mode(0o644)).unwrap();
+        let both = format!("{},{}", text(&public), text(&key));
+        let mut command = waypost();
+        command.args(["serve", "--grpc-addr", "127.0.0.1:0", "--workers", "1"]).args(issuer);
+        let server = Server::spawn(command.env("WAYPOST_SIGNING_KEY_FILE", both));
+        assert_eq!(server.run(&["healthcheck"]).code, Some(0));
     }
 }

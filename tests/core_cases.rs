@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use std::{str::FromStr, time::Duration};
 use uuid::Uuid;
 use waypost::{
-    model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
+    model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId, Timestamp},
     redirect::{
-        AppScheme, AutoReturn, Decision, Delivery, Mode, OriginPattern, Policy, Question, ReturnParams, Template,
-        decide,
+        AppScheme, AutoReturn, Claims, Decision, Delivery, Mode, OriginPattern, Policy, Question, ReturnParams, Seal,
+        Signing, SigningKey, SigningKeys, Template, decide, to_pem,
     },
 };
 
@@ -31,6 +31,14 @@ struct Case {
     status: Option<String>,
     error_code: Option<String>,
     organization_name: Option<String>,
+    signed: Signed,
+}
+
+/// Whether the merchant's returns are signed in a case.
+enum Signed {
+    No,
+    At(Timestamp, Seal),
+    WithoutKeys,
 }
 
 fn case(text: &str) -> Case {
@@ -50,6 +58,7 @@ fn case(text: &str) -> Case {
         status: None,
         error_code: None,
         organization_name: None,
+        signed: Signed::No,
     };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -73,11 +82,26 @@ fn case(text: &str) -> Case {
             "payment_id" => case.payment_id = Some(rest.into()),
             "status" => case.status = Some(rest.into()),
             "error_code" => case.error_code = Some(rest.into()),
+            "signed_at_secs" => case.signed = Signed::At(secs(rest), Seal::Signature),
+            "specimen_at_secs" => case.signed = Signed::At(secs(rest), Seal::Specimen),
+            "signed_without_keys" => case.signed = Signed::WithoutKeys,
             "name" => case.organization_name = Some(rest.into()),
             _ => panic!("no such setting: {word}"),
         }
     }
     case
+}
+
+fn secs(text: &str) -> Timestamp {
+    Timestamp::from_micros(text.parse::<i64>().expect("seconds") * 1_000_000 + 999_999)
+}
+
+/// The key of RFC 8037, appendix A.
+fn keys() -> SigningKeys {
+    let seed = 0x9d61_b19d_effd_5a60_ba84_4af4_92ec_2cc4_u128.to_be_bytes();
+    let rest = 0x4449_c569_7b32_6919_703b_ac03_1cae_7f60_u128.to_be_bytes();
+    let pem = to_pem(&[seed, rest].concat().try_into().expect("32 bytes"));
+    SigningKeys::new(SigningKey::read_all(&pem).expect("a key")).expect("a set")
 }
 
 fn outcome(word: &str) -> Outcome {
@@ -102,6 +126,20 @@ fn answer(case: &Case) -> Decision {
         bound.set(slot, Some(template.bind(&at_create)));
     }
     let values = Root::at_resolve(id, &merchant_id, &case.body, late);
+    let keys = keys();
+    let now = if let Signed::At(now, _) = case.signed { now } else { Timestamp::from_micros(0) };
+    let ttl = Duration::from_secs(15 * 60);
+    let claims = Claims {
+        payment_id: case.payment_id.as_deref().map(Into::into),
+        status: status.map(Into::into),
+        external_reference: external_reference.map(Into::into),
+        ..Claims::new("https://pay.example.com", &merchant_id, id, case.outcome, now, ttl)
+    };
+    let signing = match case.signed {
+        Signed::No => Signing::Off,
+        Signed::WithoutKeys => Signing::NoKeys,
+        Signed::At(_, seal) => Signing::On { claims: &claims, keys: &keys, seal },
+    };
     let decide_with = |request: &ReturnUrls<Template>| {
         decide(&Question {
             kind: case.kind,
@@ -117,6 +155,7 @@ fn answer(case: &Case) -> Decision {
                 }
                 kind => ReturnParams::None(kind),
             },
+            signing,
             policy: Policy { mode: case.mode, allowed_origins: &case.origins, app_schemes: &case.schemes },
             auto_return: case.auto_return,
             delay: case.delay,
@@ -459,4 +498,96 @@ fn a_filled_url_is_at_most_4096_bytes() {
     let fits = 4_096 - "https://a.example.com/?v=".len();
     assert!(written(answer(&case(&value(fits)))).starts_with("REDIRECT"));
     check(&value(fits + 1), expect!["PAGE, the URL is longer than 4096 bytes when filled"]);
+}
+
+#[test]
+fn a_signed_return_carries_its_token_after_everything_else_in_the_query_and_before_the_fragment() {
+    check(
+        "kind order
+         delay_ms 0
+         signed_at_secs 1767225659
+         request success https://a.example.com/p?b=2#top
+         body {\"external_reference\":\"A-17\"}
+         payment_id 123456789",
+        expect![
+            "REDIRECT https://a.example.com/p?b=2&payment_id=123456789&status=approved&external_reference=A-17&order_id=order_00000000-0000-0000-0000-000000000007&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJvcmRlcl8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiWFczSlRBUkhyTE9qX05OVTdQTXRrZyIsIm91dGNvbWUiOiJzdWNjZXNzIiwicGF5bWVudF9pZCI6IjEyMzQ1Njc4OSIsInN0YXR1cyI6ImFwcHJvdmVkIiwiZXh0ZXJuYWxfcmVmZXJlbmNlIjoiQS0xNyJ9.98Yg7s8eYdOmMfiFEChXoC1ArBm9O5f61IUBiTiCFxWX8AHDhNM-kEmOwO4R1lma49FO4P3QtFTKI_vnLTX0CQ#top (request)"
+        ],
+    );
+    // Without parameters of its kind's own, and a query that has none either; a deep link too.
+    check(
+        "kind checkout
+         signed_at_secs 1767225600
+         request cancel https://a.example.com/
+         outcome cancel",
+        expect![
+            "REDIRECT https://a.example.com/?return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJjaGVja291dF8wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDciLCJpYXQiOjE3NjcyMjU2MDAsImV4cCI6MTc2NzIyNjUwMCwianRpIjoiVWxnT0dNb0pDUVptT19rLWVlXzRhQSIsIm91dGNvbWUiOiJjYW5jZWwifQ.qqKCwC3OksXMc6Ayxlzxso6_uJG0T7Q4OlCaw27-tHmteAuZ8GDJ-0Bcb3mE0Xia-FTS_m_g_85FB1xJvcZaBw (request)"
+        ],
+    );
+    check(
+        "kind payment
+         signed_at_secs 1767225600
+         scheme com.example.shop
+         request success com.example.shop://back?x=1",
+        expect![
+            "REDIRECT com.example.shop://back?x=1&return_token=eyJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL3BheS5leGFtcGxlLmNvbSIsImF1ZCI6IjZDUVhYWFhYWFhZRTEiLCJzdWIiOiJpbnZvaWNlXzAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwNyIsImlhdCI6MTc2NzIyNTYwMCwiZXhwIjoxNzY3MjI2NTAwLCJqdGkiOiIxVi03NUNyRTdMdUNReTBrbFhOdklBIiwib3V0Y29tZSI6InN1Y2Nlc3MiLCJzdGF0dXMiOiJhcHByb3ZlZCJ9.WFbAowasDij5SWoZLymjwypx1S4MIJ7G8N0GrdTngFQPr79Q2y-2_nrfLoDw2TMLVzyXaGAgUH-Q03W0ATYRBA (request)"
+        ],
+    );
+}
+
+#[test]
+fn answers_of_one_minute_are_equal_and_those_of_the_next_one_are_not() {
+    let url = |at: i64| {
+        let text = format!("request success https://a.example.com/\n signed_at_secs {at}");
+        String::from(answer(&case(&text)).redirect.expect("a redirect").url)
+    };
+    assert_eq!(url(1_767_225_600), url(1_767_225_659));
+    assert_ne!(url(1_767_225_659), url(1_767_225_660));
+}
+
+#[test]
+fn a_specimen_reads_like_the_token_and_has_no_signature() {
+    let token = |word: &str| {
+        let text = format!("request success https://a.example.com/\n {word} 1767225600");
+        let url = String::from(answer(&case(&text)).redirect.expect("a redirect").url);
+        url.split_once("return_token=").expect("a token").1.to_owned()
+    };
+    let (real, specimen) = (token("signed_at_secs"), token("specimen_at_secs"));
+    assert_eq!(real.rsplit_once('.').map(|parts| parts.0), specimen.rsplit_once('.').map(|parts| parts.0));
+    assert!(specimen.ends_with(&format!(".{}", "A".repeat(86))) && !real.ends_with("AAAA"));
+}
+
+#[test]
+fn a_return_that_cannot_be_signed_is_not_answered_unsigned() {
+    check(
+        "request success https://a.example.com/\n signed_without_keys",
+        expect![
+            "PAGE, the URL cannot be signed, as the merchant's sign_returns asks, because this server has no signing keys: start it with --signing-key-file, or clear sign_returns"
+        ],
+    );
+    check("signed_without_keys", expect!["PAGE, no URL"]);
+}
+
+#[test]
+fn a_value_cannot_bring_a_token_of_its_own() {
+    check(
+        "request success https://a.example.com/?{{metadata.name}}=forged
+         body {\"metadata\":{\"name\":\"return_token\"}}
+         signed_at_secs 1767225600",
+        expect![
+            "PAGE, the URL has the parameter `return_token` in its query, which Waypost adds itself: leave it out or rename it"
+        ],
+    );
+}
+
+#[test]
+fn a_url_that_is_too_long_with_its_token_is_refused_whole() {
+    check(
+        &format!(
+            "request success https://a.example.com/?x={{{{metadata.x}}}}
+             body {{\"metadata\":{{\"x\":\"{}\"}}}}
+             signed_at_secs 1767225600",
+            "a".repeat(3_800)
+        ),
+        expect!["PAGE, the URL is longer than 4096 bytes when filled"],
+    );
 }

@@ -7,7 +7,9 @@ use url::Url;
 use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
-    redirect::{AutoReturn, Decision, Delivery, Mode, Policy, Question, ReturnParams, Template, decide, select},
+    redirect::{
+        AutoReturn, Decision, Delivery, Mode, Policy, Question, ReturnParams, Signing, Template, decide, select,
+    },
 };
 
 const OPEN: Policy<'static> = Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] };
@@ -145,6 +147,7 @@ fn ask(asked: &Asked<'_>) -> Decision {
             },
             kind => ReturnParams::None(kind),
         },
+        signing: Signing::Off,
         policy: OPEN,
         auto_return: asked.auto_return,
         delay: std::time::Duration::from_secs(asked.delay_s),

@@ -2,7 +2,10 @@
 //! is one URL for everybody, and is the same when it is asked again.
 #![no_main]
 
-use libfuzzer_sys::{arbitrary::Arbitrary, fuzz_target};
+use libfuzzer_sys::{
+    arbitrary::{self, Arbitrary},
+    fuzz_target,
+};
 use std::{cell::LazyCell, collections::BTreeMap, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 use tonic::{Code, Request};

@@ -2,7 +2,10 @@
 //! place.
 #![no_main]
 
-use libfuzzer_sys::{arbitrary::Arbitrary, fuzz_target};
+use libfuzzer_sys::{
+    arbitrary::{self, Arbitrary},
+    fuzz_target,
+};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use waypost::{

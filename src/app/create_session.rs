@@ -6,7 +6,7 @@ use crate::{
         Idempotency, Kind, Merchant, MerchantId, Notice, Outcome, ReturnUrls, Rule, Session, SessionId, Timestamp,
         Violations, limits,
     },
-    redirect::{Policy, Template},
+    redirect::{Policy, Seal, Template},
     store::Created,
 };
 use serde_json::{Map, Value};
@@ -105,7 +105,8 @@ impl App {
         let id = SessionId::new(kind, Uuid::now_v7());
         match Session::open(id, merchant_id, &body, idempotency.as_ref(), now, expire_time) {
             Ok(session) => {
-                let notices = notices::notices(&session, &templates, &merchant, self.mode);
+                let circumstances = self.circumstances(now, Seal::Specimen);
+                let notices = notices::notices(&session, &templates, &merchant, circumstances);
                 Ok(Prepared { session, merchant, notices })
             }
             Err(_) => unreachable!("every return URL was compiled above"),

@@ -25,6 +25,8 @@ pub struct MerchantChange {
     pub allowed_origins: Option<Vec<OriginPattern>>,
     /// The whole list of schemes.
     pub app_schemes: Option<Vec<AppScheme>>,
+    /// Whether return URLs carry a token.
+    pub sign_returns: Option<bool>,
 }
 
 impl App {
@@ -58,6 +60,11 @@ impl App {
             if changed == *before {
                 return Ok(before);
             }
+            // Said now to whoever changes it, and not later to every buyer by a page without a button. It stays where it
+            // is set already: this server may be the one that was started wrongly.
+            if changed.sign_returns && !before.sign_returns && self.signer.is_none() {
+                return Err(Error::NoSigningKeys);
+            }
             let after = Merchant { version: before.version + 1, update_time: Some(self.clock.now()), ..changed };
             match self.store.replace_merchant(after.clone()).await? {
                 Replaced::Done => return Ok(after.into()),
@@ -82,6 +89,7 @@ impl App {
         after.auto_return_delay = change.auto_return_delay.unwrap_or(after.auto_return_delay);
         after.allowed_origins = change.allowed_origins.unwrap_or(after.allowed_origins);
         after.app_schemes = change.app_schemes.unwrap_or(after.app_schemes);
+        after.sign_returns = change.sign_returns.unwrap_or(after.sign_returns);
         for slot in Outcome::ALL {
             match change.return_urls.iter().find(|(changed, _)| *changed == slot) {
                 Some((_, text)) => {

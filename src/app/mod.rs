@@ -10,6 +10,8 @@ mod preview_redirects;
 mod record_outcome;
 mod remove_over;
 mod resolve_redirect;
+mod signer;
+mod verify_return;
 mod watch_session;
 
 pub use create_session::{CreatedSession, Draft};
@@ -17,11 +19,15 @@ pub use merchant_settings::MerchantChange;
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
 pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved};
+pub use signer::{InvalidIssuer, Issuer, Signer};
+pub use verify_return::{Judged, Returned};
 pub use watch_session::{Seen, SessionWatch, State};
+
+use resolve_redirect::Circumstances;
 
 use crate::{
     model::{Timestamp, Violations},
-    redirect::Mode,
+    redirect::{Mode, Seal, SigningKeys},
     store::{Store, StoreError},
 };
 use std::{
@@ -38,12 +44,28 @@ pub struct App {
     store: Arc<dyn Store>,
     mode: Mode,
     clock: Clock,
+    signer: Option<Arc<Signer>>,
 }
 
 impl App {
-    /// Use cases on that store.
+    /// Use cases on that store. No return can be signed.
     pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
-        Self { store, mode, clock }
+        Self { store, mode, clock, signer: None }
+    }
+
+    /// Signs the returns of merchants who ask for it.
+    #[must_use]
+    pub fn signing(self, signer: Signer) -> Self {
+        Self { signer: Some(signer.into()), ..self }
+    }
+
+    /// The keys of signed returns; `None` when no return can be signed.
+    pub fn signing_keys(&self) -> Option<Arc<SigningKeys>> {
+        self.signer.as_ref().map(|signer| signer.keys())
+    }
+
+    fn circumstances(&self, now: Timestamp, seal: Seal) -> Circumstances<'_> {
+        Circumstances { mode: self.mode, signer: self.signer.as_deref(), seal, now }
     }
 
     /// Whether this machine itself is allowed in return URLs.
@@ -90,6 +112,9 @@ pub enum Error {
     /// The merchant is not in the state that the caller read.
     #[error("the merchant changed since its etag was read")]
     EtagMismatch,
+    /// Returns were to be signed, and there are no keys for it.
+    #[error("there are no keys to sign returns with")]
+    NoSigningKeys,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,9 +1,9 @@
 //! What a caller is told about return URLs that were accepted: things that will surprise somebody later.
 
-use super::resolve_redirect::answer;
+use super::resolve_redirect::{Circumstances, answer};
 use crate::{
     model::{Ending, Kind, Late, Level, Merchant, Notice, NoticeCode, Outcome, ReturnUrls, Root, Session},
-    redirect::{Found, Mode, Step, Template, Values, select},
+    redirect::{Found, Step, Template, Values, select},
 };
 
 /// Names of fields that hold personal data, whatever they lead to.
@@ -14,7 +14,7 @@ pub(super) fn notices(
     session: &Session,
     templates: &ReturnUrls<Template>,
     merchant: &Merchant,
-    mode: Mode,
+    circumstances: Circumstances<'_>,
 ) -> Vec<Notice> {
     let mut notices = Notices(Vec::new());
     let kind = session.id.kind();
@@ -42,7 +42,7 @@ pub(super) fn notices(
             Level::Request => kind.return_url_field(selection.position.slot),
         };
         look_at_template(selection.value, &field, session, merchant, &mut notices);
-        let answered = answer(session, merchant, mode, &Ending::bare(outcome), super::Explain::No);
+        let answered = answer(session, merchant, circumstances, &Ending::bare(outcome), super::Explain::No);
         if let Some(refusal) = answered.decision.refusal {
             notices.add(
                 NoticeCode::UrlRefused,

@@ -4,11 +4,11 @@ use super::{
     Answer, App, Draft, Error, Explain,
     create_session::Prepared,
     notices::notices,
-    resolve_redirect::{answer, with_question},
+    resolve_redirect::{Circumstances, answer, with_question},
 };
 use crate::{
     model::{Ending, Merchant, Notice, Outcome, ReturnUrls, Session, SessionId, Violations, limits},
-    redirect::{Mode, Template},
+    redirect::{Seal, Template},
 };
 
 /// What is previewed.
@@ -34,10 +34,12 @@ pub struct Preview {
 impl App {
     /// Answers for every outcome. Writes nothing.
     pub async fn preview_redirects(&self, source: PreviewSource) -> Result<Preview, Error> {
+        let now = self.clock.now();
+        let circumstances = self.circumstances(now, Seal::Specimen);
         let (session, merchant, notices) = match source {
             PreviewSource::Session(id) => {
                 let loaded = self.load(id).await?;
-                let notices = notices(&loaded.session, &unbound(&loaded.session), &loaded.merchant, self.mode);
+                let notices = notices(&loaded.session, &unbound(&loaded.session), &loaded.merchant, circumstances);
                 (loaded.session, loaded.merchant, notices)
             }
             PreviewSource::Draft(draft, violations) => {
@@ -46,14 +48,14 @@ impl App {
                 (session.into(), merchant, notices)
             }
         };
-        let recorded = session.ending_at(self.clock.now());
+        let recorded = session.ending_at(now);
         let answer_for = |outcome| {
             let ending = Ending::bare(outcome).after(recorded.as_ref());
-            answer(&session, &merchant, self.mode, &ending, Explain::Candidates)
+            answer(&session, &merchant, circumstances, &ending, Explain::Candidates)
         };
         let answers = Outcome::ALL.map(answer_for).into();
         let lengths =
-            Outcome::ALL.into_iter().filter_map(|outcome| longest_url(&session, &merchant, self.mode, outcome));
+            Outcome::ALL.into_iter().filter_map(|outcome| longest_url(&session, &merchant, circumstances, outcome));
         Ok(Preview { answers, max_url_length: lengths.max().unwrap_or(0), notices })
     }
 }
@@ -67,14 +69,20 @@ fn unbound(session: &Session) -> ReturnUrls<Template> {
     templates
 }
 
-/// Bytes of an outcome's URL with the longest ending; a space is one of the bytes that are written as three.
-fn longest_url(session: &Session, merchant: &Merchant, mode: Mode, outcome: Outcome) -> Option<usize> {
-    let longest = |bytes: usize| Some(" ".repeat(bytes).into());
+/// Bytes of an outcome's URL with the longest ending. A quotation mark is one of the bytes that are written as three, and
+/// one of those that a token has to escape.
+fn longest_url(
+    session: &Session,
+    merchant: &Merchant,
+    circumstances: Circumstances<'_>,
+    outcome: Outcome,
+) -> Option<usize> {
+    let longest = |bytes: usize| Some("\"".repeat(bytes).into());
     let ending = Ending {
         outcome,
         payment_id: longest(limits::PAYMENT_ID_BYTES),
         status: longest(limits::STATUS_BYTES),
         error_code: longest(limits::ERROR_CODE_BYTES),
     };
-    with_question(session, merchant, mode, &ending, |question| question.url_length())
+    with_question(session, merchant, circumstances, &ending, |question| question.url_length())
 }

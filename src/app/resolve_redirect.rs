@@ -1,13 +1,13 @@
 //! `ResolveRedirect`: load, perhaps wait, and ask the core (SPEC 4 to 8).
 
-use super::{App, Error, Seen};
+use super::{App, Error, Seen, Signer};
 use crate::{
-    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId},
-    redirect::{Candidate, Decision, Mode, Question, ReturnParams, Template, decide},
+    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Timestamp},
+    redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, Template, decide},
     store::Loaded,
 };
 use compact_str::CompactString;
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What a caller asks.
@@ -95,7 +95,12 @@ impl App {
         };
         let now = self.clock.now();
         let ending = ending_in_question(query, session.ending_at(now));
-        let answer = answer(&session, &merchant, self.mode, &ending, query.explain);
+        let circumstances = self.circumstances(now, Seal::Signature);
+        let answer = answer(&session, &merchant, circumstances, &ending, query.explain);
+        // A buyer stands before a page without a button, and only whoever runs this server can mend it.
+        if answer.decision.refusal == Some(Refusal::NoSigningKeys) {
+            tracing::error!(session_id = %session.id, merchant_id = %session.merchant_id, "a return was to be signed, and there is no --signing-key-file");
+        }
         Ok(Resolved { answer, seen: Seen { session, now }, merchant })
     }
 
@@ -134,9 +139,28 @@ fn ending_in_question(query: &ResolveQuery, recorded: Option<Ending>) -> Ending 
     asked.after(recorded.as_ref())
 }
 
+/// What an answer depends on besides the session, its merchant and the ending.
+#[derive(Clone, Copy)]
+pub(super) struct Circumstances<'a> {
+    /// Which hosts are reachable.
+    pub(super) mode: Mode,
+    /// Who signs, if anybody can.
+    pub(super) signer: Option<&'a Signer>,
+    /// How a signed answer is sealed.
+    pub(super) seal: Seal,
+    /// The time of the answer.
+    pub(super) now: Timestamp,
+}
+
 /// Puts the question of one session and ending to the core.
-pub(super) fn answer(session: &Session, merchant: &Merchant, mode: Mode, ending: &Ending, explain: Explain) -> Answer {
-    with_question(session, merchant, mode, ending, |question| {
+pub(super) fn answer(
+    session: &Session,
+    merchant: &Merchant,
+    circumstances: Circumstances<'_>,
+    ending: &Ending,
+    explain: Explain,
+) -> Answer {
+    with_question(session, merchant, circumstances, ending, |question| {
         let decision = decide(question);
         let candidates = match explain {
             Explain::No => Vec::new(),
@@ -150,7 +174,7 @@ pub(super) fn answer(session: &Session, merchant: &Merchant, mode: Mode, ending:
 pub(super) fn with_question<T>(
     session: &Session,
     merchant: &Merchant,
-    mode: Mode,
+    circumstances: Circumstances<'_>,
     ending: &Ending,
     ask: impl FnOnce(&Question<'_, Root<'_>>) -> T,
 ) -> T {
@@ -167,6 +191,21 @@ pub(super) fn with_question<T>(
             ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
         }
     };
+    let signer = circumstances.signer.filter(|_| merchant.sign_returns);
+    // Of this one answer: the next one may be made with other keys.
+    let signed = signer.map(|signer| {
+        let claims = Claims {
+            payment_id: payment_id.map(Cow::Borrowed),
+            status: status.map(Cow::Borrowed),
+            ..signer.claims(session, ending.outcome, circumstances.now)
+        };
+        (claims, signer.keys())
+    });
+    let signing = match &signed {
+        Some((claims, keys)) => Signing::On { claims, keys, seal: circumstances.seal },
+        None if merchant.sign_returns => Signing::NoKeys,
+        None => Signing::Off,
+    };
     ask(&Question {
         kind: session.id.kind(),
         outcome: ending.outcome,
@@ -175,7 +214,8 @@ pub(super) fn with_question<T>(
         precedence: merchant.precedence,
         values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params,
-        policy: merchant.policy(mode),
+        signing,
+        policy: merchant.policy(circumstances.mode),
         auto_return: session.auto_return,
         delay: merchant.auto_return_delay,
     })

@@ -117,6 +117,10 @@ struct Fields {
     #[arg(long, value_name = "SCHEME")]
     app_scheme: Vec<String>,
 
+    /// Puts a signed `return_token` into return URLs; the server needs keys for it. `--clear sign-returns` ends it.
+    #[arg(long)]
+    sign_returns: bool,
+
     /// Puts a setting back to its default; may be repeated.
     #[arg(long, value_name = "SETTING")]
     clear: Vec<Setting>,
@@ -142,6 +146,7 @@ enum Setting {
     AutoReturnDelay,
     AllowedOrigin,
     AppScheme,
+    SignReturns,
 }
 
 impl Setting {
@@ -158,6 +163,7 @@ impl Setting {
             Self::AutoReturnDelay => "auto_return_delay",
             Self::AllowedOrigin => "allowed_origins",
             Self::AppScheme => "app_schemes",
+            Self::SignReturns => "sign_returns",
         }
     }
 }
@@ -189,6 +195,7 @@ impl Fields {
             (Setting::AutoReturnDelay, self.auto_return_delay.is_some()),
             (Setting::AllowedOrigin, !self.allowed_origin.is_empty()),
             (Setting::AppScheme, !self.app_scheme.is_empty()),
+            (Setting::SignReturns, self.sign_returns),
         ]
         .into_iter()
         .filter_map(|(setting, given)| given.then_some(setting))
@@ -225,6 +232,7 @@ impl Fields {
             auto_return_delay: self.auto_return_delay.map(time::to_proto),
             allowed_origins: self.allowed_origin,
             app_schemes: self.app_scheme,
+            sign_returns: self.sign_returns,
             etag,
             update_time: None,
         }
@@ -247,6 +255,8 @@ fn describe(merchant: Option<&v1::Merchant>) -> String {
     table.row(["auto-return delay", &delay]);
     table.row(["allowed origins", or(&merchant.allowed_origins.join(" "), "every origin")]);
     table.row(["app schemes", or(&merchant.app_schemes.join(" "), "none")]);
+    let signed = if merchant.sign_returns { "signed: their URLs carry a return_token" } else { "not signed" };
+    table.row(["returns", signed]);
     table.row(["etag", &merchant.etag]);
     let changed = match merchant.update_time {
         None => "never: these are the defaults".into(),

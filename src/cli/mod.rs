@@ -8,12 +8,14 @@ mod serve;
 mod create;
 mod get;
 mod healthcheck;
+mod keygen;
 mod merchant;
 mod migrate;
 mod preview;
 mod record;
 mod resolve;
 mod store;
+mod verify;
 
 mod address;
 mod body;
@@ -24,6 +26,7 @@ mod notices;
 mod outcome;
 mod redirect;
 mod session;
+mod signing;
 mod table;
 mod time;
 
@@ -76,6 +79,9 @@ Examples:
     /// Records how a session ended.
     #[command(after_help = "Example:\n  waypost record order_0198... success --payment-id 123456789 --status approved")]
     Record(record::Record),
+    /// Tells what a return URL that a buyer came back with is worth, for merchants whose returns are signed.
+    #[command(after_help = verify::EXIT_CODES)]
+    Verify(verify::Verify),
     /// Shows and changes what a merchant set for all its sessions.
     #[command(subcommand)]
     Merchant(merchant::Merchant),
@@ -85,6 +91,9 @@ Examples:
     /// Makes a database ready for this version. Safe to repeat, and while servers run.
     #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
     Migrate(migrate::Migrate),
+    /// Makes a new key.
+    #[command(subcommand)]
+    Keygen(keygen::Keygen),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
     #[command(after_help = "\
 Example, in a Dockerfile:
@@ -96,6 +105,7 @@ Example, in a Dockerfile:
 pub fn run() -> ExitCode {
     let answer = match Cli::parse().command {
         Command::Serve(serve) => return serve.run(),
+        Command::Verify(verify) => return end(verify.run()),
         Command::Resolve(resolve) => resolve.run(),
         Command::Preview(preview) => preview.run(),
         Command::Create(create) => create.run(),
@@ -104,10 +114,16 @@ pub fn run() -> ExitCode {
         Command::Merchant(merchant) => merchant.run(),
         Command::Store(store) => store.run(),
         Command::Migrate(migrate) => migrate.run(),
+        Command::Keygen(keygen) => keygen.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
     };
-    match answer.and_then(|text| print(&text)) {
-        Ok(()) => ExitCode::SUCCESS,
+    end(answer.map(|text| (text, ExitCode::SUCCESS)))
+}
+
+/// Prints the answer and gives the exit code that comes with it, or tells of the failure.
+fn end(answer: Result<(String, ExitCode), Failure>) -> ExitCode {
+    match answer.and_then(|(text, code)| print(&text).map(|()| code)) {
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }

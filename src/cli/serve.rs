@@ -1,5 +1,6 @@
 //! `waypost serve`: puts the parts together, says where it listens, and runs until it is told to stop.
 
+use super::signing::Signing;
 use crate::{
     app::{App, Clock},
     grpc::{self, Health, Merchants, Redirects, Router},
@@ -86,6 +87,9 @@ pub struct Serve {
     /// How log lines are written.
     #[arg(long, env = "WAYPOST_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
+
+    #[command(flatten)]
+    signing: Signing,
 }
 
 impl Serve {
@@ -122,6 +126,8 @@ impl Serve {
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
         let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
         let pages = self.pages(mode)?;
+        let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
+        let signer = self.signing.signer(public_url.as_ref())?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
         if self.migrate {
             let migrated = self.store.migrate().await;
@@ -134,7 +140,10 @@ impl Serve {
             tracing::warn!(%error, "no backups can be taken while this server runs");
         }
 
-        let app = App::new(Arc::clone(&store), mode, Clock::System);
+        let mut app = App::new(Arc::clone(&store), mode, Clock::System);
+        if let Some(signer) = signer {
+            app = app.signing(signer);
+        }
         let health = Health::starting().await;
         let mut server = Server::new(self.limits());
         let mut redirects = Redirects::new(app.clone()).draining(server.drain());

@@ -2,7 +2,7 @@
 //! violation's field is the proto path within the request.
 
 use crate::{
-    app::{Draft, Explain, MerchantChange, PreviewSource, ResolveQuery},
+    app::{Draft, Explain, MerchantChange, PreviewSource, ResolveQuery, Returned},
     model::{
         Amount, Currency, Ending, Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Precedence,
         SessionId, Violations, limits,
@@ -350,6 +350,19 @@ pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -
     }
 }
 
+/// `VerifyReturn`. What came back is not judged here: nothing about it is an error.
+pub fn verify(request: v1::VerifyReturnRequest) -> Result<(MerchantId, Returned), Violations> {
+    use v1::verify_return_request::Returned as Given;
+    let mut violations = Violations::default();
+    let id = merchant_id("merchant_id", request.merchant_id, &mut violations).ok_or(violations)?;
+    let returned = match request.returned {
+        None => Returned::Token(String::new()),
+        Some(Given::Url(url)) => Returned::Url(url),
+        Some(Given::Token(token)) => Returned::Token(token),
+    };
+    Ok((id, returned))
+}
+
 type Text = Option<CompactString>;
 
 fn details(payment_id: String, status: String, error_code: String, violations: &mut Violations) -> (Text, Text, Text) {
@@ -386,7 +399,7 @@ pub fn get_merchant(request: v1::GetMerchantRequest) -> Result<MerchantId, Viola
 }
 
 /// The fields of a merchant that an update mask may name.
-const MASK: [&str; 11] = [
+const MASK: [&str; 12] = [
     "name",
     "return_urls",
     "return_urls.success",
@@ -398,6 +411,7 @@ const MASK: [&str; 11] = [
     "auto_return_delay",
     "allowed_origins",
     "app_schemes",
+    "sign_returns",
 ];
 
 /// `UpdateMerchant`. The merchant is `None` when its id is wrong.
@@ -465,6 +479,9 @@ pub fn update_merchant(
     if changes("app_schemes", !merchant.app_schemes.is_empty()) {
         let field = "merchant.app_schemes";
         change.app_schemes = Some(list(field, &merchant.app_schemes, limits::APP_SCHEMES, str::parse, &mut violations));
+    }
+    if changes("sign_returns", merchant.sign_returns) {
+        change.sign_returns = Some(merchant.sign_returns);
     }
     (id, change, violations)
 }

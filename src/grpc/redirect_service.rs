@@ -179,6 +179,15 @@ impl RedirectService for Redirects {
         })?;
         Ok(Response::new(to_proto::preview(preview, &page_url)))
     }
+
+    async fn verify_return(
+        &self,
+        request: Request<v1::VerifyReturnRequest>,
+    ) -> Result<Response<v1::VerifyReturnResponse>, Status> {
+        let (id, returned) = from_proto::verify(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
+        let judged = self.app.verify_return(&id, &returned).await.map_err(to_status)?;
+        Ok(Response::new(to_proto::judged(judged, self.links())))
+    }
 }
 
 /// One `WatchSession` call. It moves only when it is polled, and it is polled only when the caller reads: a slow reader

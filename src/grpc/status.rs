@@ -52,6 +52,11 @@ pub fn to_status(failed: Error) -> Status {
             ErrorReason::EtagMismatch,
             "the merchant changed since this etag was read: read it again and apply the change to that",
         ),
+        Error::NoSigningKeys => error(
+            Code::FailedPrecondition,
+            ErrorReason::SigningKeysMissing,
+            "sign_returns needs keys to sign with, and this server has none: start the servers with --signing-key-file",
+        ),
         Error::Store(StoreError::Unavailable(cause)) => {
             tracing::error!(cause, "the store is unavailable");
             let text = "the store did not answer: try again";

@@ -1,11 +1,11 @@
 //! From answers to the wire.
 
 use crate::{
-    app::{Answer, Preview},
+    app::{Answer, Judged, Preview},
     model::{Kind, Level, Merchant, Notice, NoticeCode, Outcome, Precedence, ReturnUrls, Session, Timestamp},
     pages::Links,
     proto::v1,
-    redirect::{Candidate, Delivery, Fate, Template},
+    redirect::{Candidate, Claims, Delivery, Fate, Template, Verdict},
 };
 use compact_str::CompactString;
 
@@ -86,6 +86,40 @@ pub fn preview(preview: Preview, page_url: &str) -> v1::PreviewRedirectsResponse
     }
 }
 
+/// What a return URL is worth.
+pub fn judged(judged: Judged, links: Option<&Links>) -> v1::VerifyReturnResponse {
+    let Judged { verified, session: found, now } = judged;
+    let verdict = match verified.verdict {
+        Verdict::Valid => v1::Verdict::Valid,
+        Verdict::Missing => v1::Verdict::Missing,
+        Verdict::Altered => v1::Verdict::Altered,
+        Verdict::UnknownKey => v1::Verdict::UnknownKey,
+        Verdict::OtherMerchant => v1::Verdict::OtherMerchant,
+        Verdict::Expired => v1::Verdict::Expired,
+    };
+    v1::VerifyReturnResponse {
+        verdict: verdict.into(),
+        claims: verified.claims.map(claims),
+        session: found.map(|found| session(&found, now, links)),
+    }
+}
+
+fn claims(claims: Claims<'_>) -> v1::ReturnClaims {
+    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    v1::ReturnClaims {
+        issuer: claims.issuer.into(),
+        merchant_id: claims.merchant_id.into(),
+        session_id: claims.session_id.into(),
+        issue_time: time(claims.issue_secs),
+        expire_time: time(claims.expire_secs),
+        token_id: claims.token_id.into(),
+        outcome: outcome(claims.outcome).into(),
+        payment_id: claims.payment_id.unwrap_or_default().into(),
+        status: claims.status.unwrap_or_default().into(),
+        external_reference: claims.external_reference.unwrap_or_default().into(),
+    }
+}
+
 fn candidate(candidate: Candidate) -> v1::Candidate {
     let (fate, detail) = match candidate.fate {
         Fate::Chosen => (v1::candidate::Fate::Chosen, String::new()),
@@ -116,6 +150,7 @@ pub fn merchant(merchant: &Merchant) -> v1::Merchant {
         auto_return_delay: merchant.auto_return_delay.try_into().ok(),
         allowed_origins: merchant.allowed_origins.iter().map(ToString::to_string).collect(),
         app_schemes: merchant.app_schemes.iter().map(|scheme| scheme.as_str().to_owned()).collect(),
+        sign_returns: merchant.sign_returns,
         etag: merchant.etag().to_string(),
         update_time: merchant.update_time.map(timestamp),
     }

@@ -72,3 +72,23 @@ pub const RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);
 pub const CHECKOUT_TTL: Duration = Duration::from_secs(15 * 60);
 /// How long an order or a payment stays open.
 pub const ORDER_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Keys of signed returns: the one that signs, the next one, and those whose tokens are still out.
+pub const SIGNING_KEYS: usize = 8;
+/// Bytes of a file of signing keys: the keys need a twentieth of it, and nobody names a device as one.
+pub const SIGNING_KEY_FILE_BYTES: u64 = 64 * 1_024;
+/// Characters of the issuer of signed returns: it stands in every URL.
+pub const ISSUER_BYTES: usize = 255;
+/// How long a return token is valid unless the server says otherwise: as long as Clover leaves a buyer to pay. Browsers
+/// follow within seconds, but the page of an outcome may be left open with its button.
+pub const RETURN_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
+/// The shortest that a return token is valid: a minute of it may be over when it is made ([`RETURN_TOKEN_STEP`]).
+pub const RETURN_TOKEN_TTL_MIN: Duration = Duration::from_secs(2 * 60);
+/// The longest that a return token is valid: after a day, ask how the session stands now.
+pub const RETURN_TOKEN_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How fine the time in a return token is, so that repeated questions get equal URLs and clocks may differ a little.
+pub const RETURN_TOKEN_STEP: Duration = Duration::from_secs(60);
+/// Bytes of a return token whose claims are all as long as they may be and need escapes all over.
+pub const RETURN_TOKEN_BYTES: usize = 2_208;
+/// Bytes of a URL that came back: what was added on the way is the trackers' business, within reason.
+pub const RETURNED_URL_BYTES: usize = 16 * 1_024;

@@ -21,6 +21,8 @@ pub struct Merchant {
     pub allowed_origins: Vec<OriginPattern>,
     /// The schemes of deep links.
     pub app_schemes: Vec<AppScheme>,
+    /// Whether return URLs carry a token that proves what they say.
+    pub sign_returns: bool,
     /// When it was last changed; `None` when it was never written.
     pub update_time: Option<Timestamp>,
     /// Counts the changes; 0 when it was never written.
@@ -38,6 +40,7 @@ impl Merchant {
             auto_return_delay: limits::AUTO_RETURN_DELAY_DEFAULT,
             allowed_origins: Vec::new(),
             app_schemes: Vec::new(),
+            sign_returns: false,
             update_time: None,
             version: 0,
         }

@@ -1,4 +1,5 @@
-//! What buyers see: the page that a payment returns to, and in the sandbox a checkout to pay at.
+//! What buyers see: the page that a payment returns to, and in the sandbox a checkout to pay at. Beside them, the public
+//! keys that merchants verify signed returns with.
 //!
 //! Every page asks a use case of [`crate::app`] and shows the answer; nothing about redirects is decided here. A page
 //! says no more than its session's state supports, shows every value as text, and asks no third party for anything.
@@ -9,6 +10,7 @@ mod assets;
 mod checkout;
 mod edge;
 mod events;
+mod jwks;
 mod language;
 pub mod limits;
 mod links;
@@ -43,7 +45,8 @@ pub fn router(app: App, links: Arc<Links>, drain: Drain) -> Router {
     let mut router = Router::new()
         .route("/r/{token}", get(return_page::show))
         .route("/r/{token}/events", get(events::stream))
-        .route("/assets/{name}", get(assets::serve));
+        .route("/assets/{name}", get(assets::serve))
+        .route("/.well-known/jwks.json", get(jwks::serve));
     if app.mode() == Mode::Sandbox {
         router = router
             .route("/c/{token}", get(checkout::show).post(checkout::act))

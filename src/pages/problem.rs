@@ -51,7 +51,7 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
             fault(pages, headers)
         }
         // Pages neither create nor change settings.
-        Error::Invalid(_) | Error::KeyReused | Error::EtagMismatch => {
+        Error::Invalid(_) | Error::KeyReused | Error::EtagMismatch | Error::NoSigningKeys => {
             tracing::error!(%error, "a page failed for a reason that it cannot have");
             fault(pages, headers)
         }

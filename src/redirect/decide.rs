@@ -1,7 +1,7 @@
 //! Where the buyer goes and what the browser does (SPEC 4 and 8).
 
 use super::{
-    CheckedUrl, Policy, Position, Refusal, ReturnParams, TemplateRef, Values,
+    CheckedUrl, Policy, Position, Refusal, ReturnParams, Signing, TemplateRef, Values,
     select::{positions, select},
 };
 use crate::model::{Kind, Level, Outcome, Precedence, ReturnUrls};
@@ -23,6 +23,8 @@ pub struct Question<'a, V> {
     pub values: &'a V,
     /// What is added to the URL.
     pub params: ReturnParams<'a>,
+    /// Whether a token is added too, and what it says.
+    pub signing: Signing<'a>,
     /// What the complete URL is checked against.
     pub policy: Policy<'a>,
     /// When an order's page goes on by itself.
@@ -98,7 +100,8 @@ pub fn decide<V: Values>(question: &Question<'_, V>) -> Decision {
     let chosen = Some(selection.position);
     let filled = selection.value.render(question.values);
     let unresolved = filled.unresolved().map(str::to_owned).collect();
-    match question.policy.check(filled.append(&question.params)) {
+    let complete = question.signing.token().map(|token| filled.append(&question.params, token.as_deref()));
+    match complete.and_then(|complete| question.policy.check(complete)) {
         Ok(url) => {
             let redirect = Redirect { url, delivery: delivery(question), level: selection.position.level, unresolved };
             Decision { redirect: Some(redirect), chosen, refusal: None }
@@ -140,7 +143,7 @@ pub enum Fate {
     Chosen,
     /// Holds no URL.
     Empty,
-    /// Chosen, and refused by the final check.
+    /// Chosen, and refused by the final check, or for want of a key to sign with.
     Refused(Refusal),
     /// Holds a URL, and an earlier one was chosen.
     Outranked,
@@ -170,6 +173,9 @@ impl<V: Values> Question<'_, V> {
     /// The length in bytes of the complete URL, accepted or not; `None` when there is none.
     pub fn url_length(&self) -> Option<usize> {
         let selection = select(self.kind, self.outcome, self.precedence, &self.settings, &self.request)?;
-        Some(selection.value.rendered_len(self.values) + self.params.added_len(selection.value.as_str()))
+        // Without keys there is no token, and no URL either.
+        let token = self.signing.token().ok().flatten();
+        let added = self.params.added_len(selection.value.as_str(), token.as_deref());
+        Some(selection.value.rendered_len(self.values) + added)
     }
 }

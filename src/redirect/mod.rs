@@ -1,7 +1,8 @@
 //! The pure core: where the buyer goes, decided from what is given and nothing else.
 //!
 //! Read in this order, which is the order of the data: [`mod@select`] finds the template, [`template`] fills it, [`params`]
-//! adds what the provider adds, [`policy`] checks the complete URL, `decide` says what the browser does. Each stage
+//! adds what the provider adds, and the [`token`] that says so under a signature of [`signing_keys`]; [`policy`] checks
+//! the complete URL, `decide` says what the browser does. Each stage
 //! takes the output type of the one before: only `policy` makes a [`CheckedUrl`], and only a [`CheckedUrl`] is
 //! answered.
 //!
@@ -11,10 +12,14 @@ mod decide;
 mod params;
 mod policy;
 mod select;
+mod signing_keys;
 mod template;
+mod token;
 
 pub use decide::{AutoReturn, Candidate, Decision, Delivery, Fate, Question, Redirect, decide};
 pub use params::ReturnParams;
 pub use policy::{AppScheme, CheckedUrl, InvalidOrigin, InvalidScheme, Mode, OriginPattern, Policy, Refusal};
 pub use select::{Position, Selection, select, slots};
+pub use signing_keys::{InvalidSigningKey, InvalidSigningKeys, SigningKey, SigningKeys, to_pem};
 pub use template::{Filled, Found, InvalidTemplate, Path, Placeholder, Step, Steps, Template, TemplateRef, Values};
+pub use token::{Claims, Seal, Signing, Verdict, Verified};

@@ -1,6 +1,9 @@
-//! What is added to the URL (SPEC 7): an order's parameters, as Mercado Pago sends them.
+//! What is added to the URL (SPEC 7): an order's parameters, as Mercado Pago sends them, and the token of a signed return.
 
-use super::template::{Filled, encode, encoded_len};
+use super::{
+    template::{Filled, encode, encoded_len},
+    token::PARAMETER,
+};
 use crate::model::Kind;
 
 /// The values of the added parameters.
@@ -32,8 +35,14 @@ pub(super) struct Complete {
 }
 
 impl ReturnParams<'_> {
-    /// The names and values that are added.
-    fn pairs(&self) -> Vec<(&'static str, Option<&str>)> {
+    /// The names and values that are added, the token last.
+    fn pairs<'p>(&'p self, token: Option<&'p str>) -> Vec<(&'static str, Option<&'p str>)> {
+        let mut pairs = self.own_pairs();
+        pairs.extend(token.map(|token| (PARAMETER, Some(token))));
+        pairs
+    }
+
+    fn own_pairs(&self) -> Vec<(&'static str, Option<&str>)> {
         match *self {
             ReturnParams::None(_) => Vec::new(),
             ReturnParams::Order { payment_id, status, external_reference, order_id } => vec![
@@ -53,8 +62,8 @@ impl ReturnParams<'_> {
     }
 
     /// Bytes that are added to a URL of this template.
-    pub(super) fn added_len(&self, template: &str) -> usize {
-        let pairs = self.pairs();
+    pub(super) fn added_len(&self, template: &str, token: Option<&str>) -> usize {
+        let pairs = self.pairs(token);
         let values: usize =
             pairs.iter().map(|(name, value)| name.len() + "&=".len() + encoded_len(value.unwrap_or(ABSENT))).sum();
         let query = template.split('#').next().unwrap_or_default();
@@ -66,9 +75,10 @@ impl ReturnParams<'_> {
 const ABSENT: &str = "null";
 
 impl Filled {
-    /// Adds the parameters after the merchant's own query, which stays byte for byte, and before the fragment.
-    pub(super) fn append(mut self, params: &ReturnParams<'_>) -> Complete {
-        let pairs = params.pairs();
+    /// Adds the parameters and the token after the merchant's own query, which stays byte for byte, and before the
+    /// fragment.
+    pub(super) fn append(mut self, params: &ReturnParams<'_>, token: Option<&str>) -> Complete {
+        let pairs = params.pairs(token);
         if !pairs.is_empty() {
             self.insert_query(&pairs);
         }

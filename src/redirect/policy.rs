@@ -641,6 +641,12 @@ pub enum Refusal {
         /// The origin.
         origin: String,
     },
+    /// The merchant's returns are signed, and nobody can sign.
+    #[error(
+        "cannot be signed, as the merchant's sign_returns asks, because this server has no signing keys: start it with \
+         --signing-key-file, or clear sign_returns"
+    )]
+    NoSigningKeys,
     /// A parameter that Waypost adds.
     #[error("has the parameter `{name}` in its query, which Waypost adds itself: leave it out or rename it")]
     ReservedName {

@@ -42,6 +42,8 @@ struct MerchantRecord<'m> {
     auto_return_delay_ms: u64,
     allowed_origins: Vec<String>,
     app_schemes: Vec<Cow<'m, str>>,
+    #[serde(default)]
+    sign_returns: bool,
     update_time: Option<Timestamp>,
     version: u64,
 }
@@ -109,6 +111,7 @@ pub fn write_merchant(merchant: &Merchant) -> String {
         auto_return_delay_ms: u64::try_from(merchant.auto_return_delay.as_millis()).unwrap_or(u64::MAX),
         allowed_origins: merchant.allowed_origins.iter().map(ToString::to_string).collect(),
         app_schemes: merchant.app_schemes.iter().map(|scheme| scheme.as_str().into()).collect(),
+        sign_returns: merchant.sign_returns,
         update_time: merchant.update_time,
         version: merchant.version,
     };
@@ -134,6 +137,7 @@ pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
         allowed_origins: record.allowed_origins.iter().map(origin).collect::<Result<_, _>>()?,
         // One that this version does not accept any more is not named any more; everything else goes on.
         app_schemes: record.app_schemes.iter().filter_map(|scheme| scheme.parse().ok()).collect(),
+        sign_returns: record.sign_returns,
         update_time: record.update_time,
         version: record.version,
     })
@@ -141,4 +145,19 @@ pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
 
 fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merchant_written_before_returns_were_signed_reads_as_one_who_does_not_sign() {
+        let merchant = Merchant::default_for("m".parse().expect("a merchant id"));
+        let written = write_merchant(&Merchant { sign_returns: true, ..merchant.clone() });
+        assert!(read_merchant(written.as_bytes()).expect("a record").sign_returns);
+        let older = written.replace(r#""sign_returns":true,"#, "");
+        assert_ne!(older, written);
+        assert_eq!(read_merchant(older.as_bytes()).expect("a record"), merchant);
+    }
 }

@@ -29,6 +29,7 @@ fn good(method: &str) -> Value {
         "RecordOutcome" => json!({"session_id": UNKNOWN_ID, "outcome": "OUTCOME_SUCCESS"}),
         "ResolveRedirect" => json!({"session_id": UNKNOWN_ID}),
         "PreviewRedirects" => json!({"session_id": UNKNOWN_ID}),
+        "VerifyReturn" => json!({"merchant_id": "m", "token": "x"}),
         "GetMerchant" => json!({"merchant_id": "m"}),
         "UpdateMerchant" => json!({"merchant": {"merchant_id": "m", "return_urls": {}}}),
         other => panic!("no request for {other}"),
@@ -225,6 +226,7 @@ fn rows() -> Vec<Row> {
     }
     for (method, pointer, field) in [
         ("GetMerchant", "/merchant_id", "merchant_id"),
+        ("VerifyReturn", "/merchant_id", "merchant_id"),
         ("UpdateMerchant", "/merchant/merchant_id", "merchant.merchant_id"),
     ] {
         rows.push((method, pointer, json!(""), field, "is missing"));
@@ -265,7 +267,14 @@ async fn every_field_that_is_wrong_is_named_with_what_to_write() {
 }
 
 /// Fields with nothing that could be wrong, and messages that are looked at field by field.
-const CANNOT_BE_WRONG: [&str; 2] = ["ResolveRedirect explain", "PreviewRedirects create"];
+const CANNOT_BE_WRONG: [&str; 5] = [
+    "ResolveRedirect explain",
+    "PreviewRedirects create",
+    // A bad one is a verdict.
+    "VerifyReturn url",
+    "VerifyReturn token",
+    "UpdateMerchant merchant/sign_returns",
+];
 
 #[test]
 fn no_field_is_left_out() {
@@ -286,6 +295,7 @@ fn no_field_is_left_out() {
         "RecordOutcome",
         "ResolveRedirect",
         "PreviewRedirects",
+        "VerifyReturn",
         "GetMerchant",
         "UpdateMerchant",
     ] {

@@ -7,5 +7,6 @@ mod links;
 mod merchant;
 mod preview;
 mod served;
+mod signed;
 mod waiting;
 mod watching;

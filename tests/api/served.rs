@@ -20,7 +20,7 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 use waypost::{
-    app::{App, Clock},
+    app::{App, Clock, Signer},
     grpc::{self, Health, Merchants, Redirects, Router},
     pages::Links,
     proto::FILE_DESCRIPTOR_SET,
@@ -52,10 +52,22 @@ impl Served {
 
     /// One of several servers on that store, perhaps with links to pages.
     pub fn start_on(mode: Mode, store: Arc<dyn Store>, links: Option<Links>) -> Self {
+        Self::start_with(mode, store, links, None)
+    }
+
+    /// One of several servers on that store that signs returns.
+    pub fn start_signing(store: Arc<dyn Store>, signer: Signer) -> Self {
+        Self::start_with(Mode::Production, store, None, Some(signer))
+    }
+
+    fn start_with(mode: Mode, store: Arc<dyn Store>, links: Option<Links>, signer: Option<Signer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let clock = Arc::new(AtomicI64::new(BEGIN_MICROS));
-        let app = App::new(store, mode, Clock::Manual(Arc::clone(&clock)));
+        let mut app = App::new(store, mode, Clock::Manual(Arc::clone(&clock)));
+        if let Some(signer) = signer {
+            app = app.signing(signer);
+        }
         let (running, dropped) = oneshot::channel::<()>();
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);

@@ -7,6 +7,8 @@ import subprocess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
+BINARY = os.environ.get("WAYPOST_BIN", REPOSITORY / "target" / "debug" / "waypost")
+
 # Draining is bounded by the server's own --grace, which is below this.
 STOP_SECONDS = 40
 
@@ -14,17 +16,16 @@ STOP_SECONDS = 40
 class RunningServer:
     """A context manager: the server is stopped at the end, and must have ended well."""
 
-    def __init__(self, log, *options):
+    def __init__(self, log, *options, page_addr="off"):
         """Starts a server that logs to the file `log`, and returns once it says where it listens."""
-        binary = os.environ.get("WAYPOST_BIN", REPOSITORY / "target" / "debug" / "waypost")
-        command = [binary, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", *options]
+        command = [BINARY, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, *options]
         # The settings of whoever runs the tests are not the server's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
         with open(log, "w") as stderr:
             self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
         self._log = log
         self._told_to_stop = False
-        self.address = self._read_address()
+        self._read_addresses()
 
     def __enter__(self):
         return self
@@ -44,10 +45,16 @@ class RunningServer:
         self._told_to_stop = True
         self._process.send_signal(signal.SIGTERM)
 
-    def _read_address(self):
+    def _read_addresses(self):
+        """Sets `address`, where gRPC is, and `pages`, the URL of the pages if there are any."""
+        self.pages = None
         for line in self._process.stdout:
             match line.split():
                 case ["gRPC", address]:
-                    return address
+                    self.address = address
+                case ["pages", url]:
+                    self.pages = url
+                case ["store", *_]:
+                    return
         self._process.communicate()
         raise RuntimeError(f"the server ended before it listened:\n{self._log.read_text()}")

@@ -57,6 +57,11 @@ def watch_session(client, seed, merchant_id):
     assert watched["session"]["outcome"] == "OUTCOME_SUCCESS"
 
 
+def verify_return(client, seed, merchant_id):
+    answer = client.call(f"{REDIRECT}/VerifyReturn", {"merchant_id": merchant_id, "url": "https://shop.example.com/paid"})
+    assert answer == {"verdict": "VERDICT_MISSING"}
+
+
 def get_merchant(client, seed, merchant_id):
     merchant = client.call(f"{MERCHANT}/GetMerchant", {"merchant_id": merchant_id})["merchant"]
     assert merchant["merchant_id"] == merchant_id
@@ -81,6 +86,7 @@ EVERY_RPC = {
     f"{REDIRECT}/ResolveRedirect": resolve_redirect,
     f"{REDIRECT}/PreviewRedirects": preview_redirects,
     f"{REDIRECT}/WatchSession": watch_session,
+    f"{REDIRECT}/VerifyReturn": verify_return,
     f"{MERCHANT}/GetMerchant": get_merchant,
     f"{MERCHANT}/UpdateMerchant": update_merchant,
 }

@@ -4,6 +4,7 @@ mod checkout;
 mod listener;
 mod outcomes;
 mod served;
+mod signed;
 mod text;
 mod tokens;
 mod waiting;

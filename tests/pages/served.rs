@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use waypost::{
-    app::{App, Clock, Draft, MerchantChange},
+    app::{App, Clock, Draft, MerchantChange, Signer},
     grpc::Health,
     model::{Ending, Kind, Outcome, SessionId, Violations},
     pages::{self, Links, PageKeys, PublicUrl},
@@ -46,9 +46,21 @@ impl Served {
 
     /// One of several servers on that store.
     pub fn start_on(mode: Mode, store: Arc<dyn Store>, key: &str) -> Self {
+        Self::start_with(mode, store, key, None)
+    }
+
+    /// One of several servers on that store that signs returns.
+    pub fn start_signing(store: Arc<dyn Store>, signer: Signer) -> Self {
+        Self::start_with(Mode::Production, store, KEY, Some(signer))
+    }
+
+    fn start_with(mode: Mode, store: Arc<dyn Store>, key: &str, signer: Option<Signer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("its address");
-        let app = App::new(store, mode, Clock::System);
+        let mut app = App::new(store, mode, Clock::System);
+        if let Some(signer) = signer {
+            app = app.signing(signer);
+        }
         let keys = PageKeys::read(key).expect("a key");
         let links = Arc::new(Links::new(PublicUrl::of_listener(addr).expect("an address"), keys, mode));
         let (stop, stopped) = oneshot::channel::<()>();

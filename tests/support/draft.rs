@@ -141,6 +141,7 @@ pub fn merchant(id: &str, version: u64) -> Merchant {
     merchant.allowed_origins =
         vec![origin("https://shop.example"), origin("https://*.example.org"), origin("http://localhost:3000")];
     merchant.app_schemes = vec!["myapp".parse().expect("a scheme")];
+    merchant.sign_returns = true;
     merchant.update_time = Some(CREATED.plus(Duration::from_micros(version)));
     merchant.version = version;
     merchant

@@ -147,6 +147,13 @@ impl RedirectService for Toy {
     ) -> Result<Response<PreviewRedirectsResponse>, Status> {
         unreachable!("no test calls it")
     }
+
+    async fn verify_return(
+        &self,
+        _: tonic::Request<VerifyReturnRequest>,
+    ) -> Result<Response<VerifyReturnResponse>, Status> {
+        unreachable!("no test calls it")
+    }
 }
 
 #[tonic::async_trait]

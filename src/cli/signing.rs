@@ -1,0 +1,92 @@
+//! The server's options for signed returns, and the files that they name.
+
+use super::time;
+use crate::{
+    app::{Issuer, Signer},
+    model::limits,
+    pages::PublicUrl,
+    redirect::{SigningKey, SigningKeys},
+};
+use clap::Args;
+use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path, path::PathBuf, time::Duration};
+
+/// What returns are signed with.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Signed returns")]
+pub struct Signing {
+    /// File of Ed25519 keys in PEM, as `waypost keygen signing` and `openssl genpkey -algorithm ed25519` write them; may be
+    /// repeated, and a file may hold several. The first private key signs, all of them verify; keys that only verify may
+    /// be public ones. The same files for all servers of a deployment. Default: no keys, and no return can be signed.
+    #[arg(long, env = "WAYPOST_SIGNING_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    signing_key_file: Vec<PathBuf>,
+
+    /// Who signs, the `iss` of return tokens. Default: the public URL of the pages.
+    #[arg(long, env = "WAYPOST_ISSUER", value_name = "TEXT")]
+    issuer: Option<Issuer>,
+
+    /// How long a return token is valid, counted from the beginning of the minute in which it was signed; 2m to 24h.
+    #[arg(long, env = "WAYPOST_RETURN_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = lifetime)]
+    return_token_ttl: Duration,
+}
+
+impl Signing {
+    /// Reads the files. `None` when there are none. The public URL stands in for an issuer that is not named.
+    pub fn signer(&self, public_url: Option<&PublicUrl>) -> Result<Option<Signer>, String> {
+        if self.signing_key_file.is_empty() {
+            return Ok(None);
+        }
+        let mut keys = Vec::new();
+        for path in &self.signing_key_file {
+            keys.extend(read(path).map_err(|problem| format!("--signing-key-file {} {problem}", path.display()))?);
+        }
+        let keys = SigningKeys::new(keys).map_err(|error| format!("the files of --signing-key-file {error}"))?;
+        let issuer = match (&self.issuer, public_url) {
+            (Some(issuer), _) => issuer.clone(),
+            (None, Some(url)) => url
+                .to_string()
+                .parse()
+                .map_err(|error| format!("--public-url {error}, or give --issuer, which return tokens name instead"))?,
+            (None, None) => {
+                return Err(
+                    "return tokens name who signed them, and without pages there is no public URL to name: give \
+                            --issuer, such as https://pay.example.com"
+                        .into(),
+                );
+            }
+        };
+        let (kid, count) = (keys.signing().kid(), keys.count());
+        tracing::info!(kid, keys = count, issuer = %issuer, "returns can be signed");
+        Ok(Some(Signer::new(keys, issuer, self.return_token_ttl)))
+    }
+}
+
+/// Reads the keys of a file.
+fn read(path: &Path) -> Result<Vec<SigningKey>, String> {
+    let cannot = |error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(cannot)?;
+    // Of the file that was opened, not of what the path may lead to by then.
+    let mode = file.metadata().map_err(cannot)?.permissions().mode();
+    let mut text = String::new();
+    let length = file.take(limits::SIGNING_KEY_FILE_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
+    if length as u64 > limits::SIGNING_KEY_FILE_BYTES {
+        return Err(format!("is larger than {} bytes: name a file of keys", limits::SIGNING_KEY_FILE_BYTES));
+    }
+    let keys = SigningKey::read_all(&text).map_err(|error| error.to_string())?;
+    // The group may read it: a key mounted into a container is often root's, and the server's by its group.
+    if mode & OTHERS != 0 && keys.iter().any(SigningKey::is_private) {
+        return Err("holds a private key and is open to every user of the machine: `chmod 600` it".into());
+    }
+    Ok(keys)
+}
+
+/// The permissions of those who are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = time::parse_span(text)?;
+    let (min, max) = (limits::RETURN_TOKEN_TTL_MIN, limits::RETURN_TOKEN_TTL_MAX);
+    if lifetime < min || lifetime > max || lifetime.subsec_nanos() != 0 {
+        return Err(format!("is not a time of whole seconds from {} to {}", time::span(min), time::span(max)));
+    }
+    Ok(lifetime)
+}
