@@ -8,6 +8,7 @@ mod serve;
 mod create;
 mod get;
 mod healthcheck;
+mod keygen;
 mod merchant;
 mod migrate;
 mod preview;
@@ -90,6 +91,9 @@ Examples:
 Example, in a Dockerfile:
   HEALTHCHECK CMD [\"waypost\", \"healthcheck\"]")]
     Healthcheck(healthcheck::Healthcheck),
+    /// Makes a secret for a file of the server.
+    #[command(subcommand)]
+    Keygen(keygen::Keygen),
 }
 
 /// Reads the command line and does what it says.
@@ -105,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Store(store) => store.run(),
         Command::Migrate(migrate) => migrate.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Keygen(keygen) => keygen.run(),
     };
     match answer.and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
