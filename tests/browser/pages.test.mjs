@@ -240,7 +240,7 @@ describe("the page", { concurrency: 4 }, () => {
   test("goes on to the shop when it has a URL, in every browser that waits", async (t) => {
     // No URL for pending, so that the page shows; one for success.
     const session = await ended("checkout", "pending", { redirect_urls: { success: "https://shop.example.com/success" } });
-    const pages = await Promise.all([1, 2, 3].map(() => browser.open(t, session.page_url)));
+    const pages = await Promise.all(Object.keys(LANGUAGES).map((locale) => browser.open(t, session.page_url, { locale })));
     await waypost.record(session.session_id, "success");
     await Promise.all(pages.map((page) => page.waitForURL("https://shop.example.com/success")));
   });
