@@ -10,10 +10,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub enum Keygen {
     /// Makes a key for `--page-key-file`: 32 random bytes in base64, below a line that says what it is.
-    #[command(after_help = "\
-Examples:
-  (umask 077; waypost keygen page > page.key)
-  (umask 077; waypost keygen page | cat - page.key > rotated.key && mv rotated.key page.key)")]
+    #[command(after_help = "Example:\n  (umask 077; waypost keygen page > page.key)")]
     Page,
 }
 
