@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -1036,6 +1036,91 @@ mod store {
         let _server = Server::start(&["--store", &url]);
         run(&["serve", "--grpc-addr", "127.0.0.1:0", "--store", &url]).failed(1, "waypost.redb");
         run(&["store", "check", "--store", &url]).failed(1, "waypost.redb");
+    }
+}
+
+mod keygen {
+    use super::*;
+
+    /// A key as its file has it.
+    fn page_key() -> String {
+        let ran = run(&["keygen", "page"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    }
+
+    /// Where that session's page is, below the address of whatever server shows it.
+    fn page_path(server: &Server, id: &str) -> String {
+        let session = server.run(&["get", id, "--json"]).json();
+        let url = session["session"]["pageUrl"].as_str().unwrap();
+        url[url.find("/r/").unwrap()..].to_owned()
+    }
+
+    /// The first line of the answer to a browser that opens the path.
+    fn opened(server: &Server, id: &str, path: &str) -> String {
+        let session = server.run(&["get", id, "--json"]).json();
+        let url = session["session"]["pageUrl"].as_str().unwrap();
+        let addr = url.strip_prefix("http://").and_then(|url| url.split('/').next()).unwrap();
+        let mut stream = TcpStream::connect(addr).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.lines().next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_page_key_is_one_line_of_32_random_bytes_below_what_it_is() {
+        let [one, other] = [page_key(), page_key()];
+        let [says, key] = one.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(says.starts_with("# ") && says.contains("pages"), "{says}");
+        // 32 bytes are 43 digits and one of padding.
+        assert!(key.len() == 44 && key.ends_with('='), "{} bytes", key.len());
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn links_open_after_a_restart_with_the_same_key_and_after_a_new_key_came_before_it() {
+        let dir = TempDir::new().unwrap();
+        let store = format!("redb:{}", text(&dir.path().join("waypost.redb")));
+        let key = page_key();
+        let serve = |keys: &str| {
+            let keys = file(&dir, "page.key", keys);
+            Server::start(&["--store", &store, "--page-addr", "127.0.0.1:0", "--page-key-file", text(&keys)])
+        };
+
+        let server = serve(&key);
+        let id = server.create("payment", BITGPT);
+        let link = page_path(&server, &id);
+        assert_eq!(opened(&server, &id, &link), "HTTP/1.1 303 See Other");
+        drop(server);
+
+        let server = serve(&key);
+        assert_eq!(page_path(&server, &id), link);
+        assert_eq!(opened(&server, &id, &link), "HTTP/1.1 303 See Other");
+        drop(server);
+
+        let server = serve(&(page_key() + &key));
+        let newer = page_path(&server, &id);
+        assert_ne!(newer, link);
+        for link in [&link, &newer] {
+            assert_eq!(opened(&server, &id, link), "HTTP/1.1 303 See Other");
+        }
+        drop(server);
+
+        let server = serve(&page_key());
+        assert_eq!(opened(&server, &id, &link), "HTTP/1.1 404 Not Found");
+    }
+
+    #[test]
+    fn a_page_key_file_that_holds_none_says_what_makes_one() {
+        let dir = TempDir::new().unwrap();
+        let keys = file(&dir, "page.key", "secret\n");
+        let serve =
+            ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--page-key-file", text(&keys)];
+        let ran = run(&serve);
+        ran.failed(1, "page.key has no key in line 1");
+        ran.failed(1, "`waypost keygen page`");
+        assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
     }
 }
 

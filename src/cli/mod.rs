@@ -91,7 +91,7 @@ Examples:
     /// Makes a database ready for this version. Safe to repeat, and while servers run.
     #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
     Migrate(migrate::Migrate),
-    /// Makes a new key.
+    /// Makes a secret for a file of the server.
     #[command(subcommand)]
     Keygen(keygen::Keygen),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.

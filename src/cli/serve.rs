@@ -41,8 +41,9 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL")]
     public_url: Option<PublicUrl>,
 
-    /// File with the key of the pages' links: 32 random bytes in base64, the same file for all servers of a deployment.
-    /// Further lines hold older keys whose links still work. Default: a key of this process, whose links end with it.
+    /// File with the key of the pages' links, as `waypost keygen page` makes it; the same for all servers of a
+    /// deployment. Further lines hold older keys whose links still work. Default: a key of this process, whose links end
+    /// with it.
     #[arg(long, env = "WAYPOST_PAGE_KEY_FILE", value_name = "FILE")]
     page_key_file: Option<PathBuf>,
 

@@ -54,9 +54,12 @@ impl PageKeys {
 
     /// A key that nobody else has and that ends with this value. `None` when the system has no randomness to give.
     pub fn ephemeral() -> Option<Self> {
-        let mut bytes = [0; KEY_BYTES];
-        getrandom::fill(&mut bytes).ok()?;
-        Some(Self { keys: vec![keyed(&bytes)] })
+        Some(Self { keys: vec![keyed(&random()?)] })
+    }
+
+    /// A key that nobody has yet, as a line of a key file. `None` when the system has no randomness to give.
+    pub fn new_line() -> Option<String> {
+        random().map(|bytes| STANDARD.encode(bytes))
     }
 
     /// The token that opens a page of that session.
@@ -104,6 +107,12 @@ fn read(bytes: &[u8]) -> Option<SessionId> {
     Some(SessionId::new(kind, Uuid::from_slice(uuid).ok()?))
 }
 
+fn random() -> Option<[u8; KEY_BYTES]> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 fn key(text: &str) -> Option<Hmac<Sha256>> {
     let hexadecimal = |text: &str| -> Option<Vec<u8>> {
         let digits = text.as_bytes().chunks_exact(2).map(|pair| str::from_utf8(pair).ok());
@@ -125,14 +134,14 @@ fn keyed(bytes: &[u8]) -> Hmac<Sha256> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPageKeys {
     /// No key.
-    #[error("holds no key: write 32 random bytes in base64, as `openssl rand -base64 32` prints them")]
+    #[error("holds no key: write 32 random bytes in base64, as `waypost keygen page` prints them")]
     Empty,
     /// More than can be in use.
     #[error("holds more than {PAGE_KEYS} keys: remove those whose links are not out any more, at the end of the file")]
     TooMany,
     /// Not a key.
     #[error(
-        "has no key in line {number}: write 32 bytes in base64 or hexadecimal digits, as `openssl rand -base64 32` prints them"
+        "has no key in line {number}: write 32 bytes in base64 or hexadecimal digits, as `waypost keygen page` prints them"
     )]
     Line {
         /// Counted from 1.

@@ -27,6 +27,7 @@ export async function start(...options) {
     pages ??= line.match(/^ {2}pages +(\S+)/)?.[1];
     if (grpcAddr && pages) break;
   }
+  if (!pages) throw new Error(`waypost serve ended before it said where it listens; it is ${BINARY}`);
   child.stdout.resume();
   return new Waypost(child, grpcAddr, pages);
 }
