@@ -1,7 +1,7 @@
 //! The options of every command that asks a server, and the one way in which they ask: connect, call once, give up
 //! when the time is over.
 
-use super::{address::ServerAddress, failure::Failure, json};
+use super::{address::ServerAddress, failure::Failure, json, token::Token};
 use clap::Args;
 use prost::{Message, Name};
 use std::{error::Error, time::Duration};
@@ -43,6 +43,9 @@ pub struct Connection {
     /// The longest to wait for the server, connecting included; at most 1h.
     #[arg(long, env = "WAYPOST_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
+
+    #[command(flatten)]
+    pub token: Token,
 }
 
 /// Where `waypost serve` listens unless it is told otherwise.
@@ -66,10 +69,23 @@ impl Connection {
         Self { timeout: self.timeout.saturating_add(wait), ..self.clone() }
     }
 
-    /// Connects and makes one call. The server is told how much time is left.
+    /// Connects and makes one call, showing the secret if there is one. The server is told how much time is left.
     pub fn call<M, R>(
         &self,
         message: M,
+        method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        let mut request = Request::new(message);
+        if let Some(header) = self.token.header()? {
+            request.metadata_mut().insert("authorization", header);
+        }
+        self.send(request, method)
+    }
+
+    /// The same with a request as it is.
+    pub fn send<M, R>(
+        &self,
+        request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +94,7 @@ impl Connection {
             .map_err(|error| Failure::NoAnswer(format!("cannot start: {error}")))?;
         let answer = runtime.block_on(async {
             let end = Instant::now() + self.timeout;
-            tokio::time::timeout_at(end, self.call_until(end, message, method)).await.map_err(|_| self.out_of_time())?
+            tokio::time::timeout_at(end, self.call_until(end, request, method)).await.map_err(|_| self.out_of_time())?
         });
         // A name that is still being looked up cannot be stopped; dropping the runtime would wait for it.
         runtime.shutdown_background();
@@ -88,7 +104,7 @@ impl Connection {
     async fn call_until<M, R>(
         &self,
         end: Instant,
-        message: M,
+        mut request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let channel = Endpoint::from(self.server.uri().clone()).connect().await.map_err(|error| {
@@ -98,7 +114,6 @@ impl Connection {
                 innermost(&error)
             ))
         })?;
-        let mut request = Request::new(message);
         request.set_timeout(end.saturating_duration_since(Instant::now()));
         method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
     }

@@ -4,10 +4,11 @@ use super::{
     address::ServerAddress,
     client::{Connection, DEFAULT_SERVER, timeout},
     failure::Failure,
+    token::Token,
 };
 use clap::Args;
 use std::time::Duration;
-use tonic::Code;
+use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// Whose health.
@@ -30,10 +31,11 @@ impl Healthcheck {
     /// Succeeds when the server says `SERVING`. Everything else is [`Failure::Unhealthy`]: to Docker, exit codes above
     /// 1 are reserved.
     pub fn run(self) -> Result<String, Failure> {
-        let connection = Connection { server: self.server, timeout: self.timeout };
+        let connection = Connection { server: self.server, timeout: self.timeout, token: Token::default() };
         let service = self.service.unwrap_or_default();
-        let request = HealthCheckRequest { service: service.clone() };
-        let answer = connection.call(request, async |channel, request| HealthClient::new(channel).check(request).await);
+        let request = Request::new(HealthCheckRequest { service: service.clone() });
+        // Everybody may ask for the health, so no secret is sent along.
+        let answer = connection.send(request, async |channel, request| HealthClient::new(channel).check(request).await);
         match answer {
             Ok(answer) if answer.status() == ServingStatus::Serving => Ok("serving".into()),
             Ok(answer) => Err(Failure::Unhealthy(format!("the server is {}", answer.status().as_str_name()))),

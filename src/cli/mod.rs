@@ -4,10 +4,12 @@
 //! own. Each returns the text to print, so that nothing else writes to standard output.
 
 mod serve;
+mod access;
 
 mod create;
 mod get;
 mod healthcheck;
+mod keygen;
 mod merchant;
 mod migrate;
 mod preview;
@@ -26,6 +28,7 @@ mod redirect;
 mod session;
 mod table;
 mod time;
+mod token;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -85,6 +88,9 @@ Examples:
     /// Makes a database ready for this version. Safe to repeat, and while servers run.
     #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
     Migrate(migrate::Migrate),
+    /// Makes the secrets of a deployment. Asks no server.
+    #[command(subcommand)]
+    Keygen(keygen::Keygen),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
     #[command(after_help = "\
 Example, in a Dockerfile:
@@ -104,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Merchant(merchant) => merchant.run(),
         Command::Store(store) => store.run(),
         Command::Migrate(migrate) => migrate.run(),
+        Command::Keygen(keygen) => keygen.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
     };
     match answer.and_then(|text| print(&text)) {

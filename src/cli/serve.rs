@@ -1,8 +1,9 @@
 //! `waypost serve`: puts the parts together, says where it listens, and runs until it is told to stop.
 
+use super::access::{Access, Reflection};
 use crate::{
     app::{App, Clock},
-    grpc::{self, Health, Merchants, Redirects, Router},
+    grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
@@ -59,10 +60,6 @@ pub struct Serve {
     #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
     sandbox: bool,
 
-    /// Serves on an address that other machines reach, although calls are not authenticated.
-    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
-    allow_unauthenticated: bool,
-
     /// Threads that serve calls [default: one per core].
     #[arg(long, env = "WAYPOST_WORKERS", value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -86,6 +83,9 @@ pub struct Serve {
     /// How log lines are written.
     #[arg(long, env = "WAYPOST_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
+
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Serve {
@@ -110,13 +110,7 @@ impl Serve {
     }
 
     async fn serve(&self) -> Result<(), String> {
-        if !self.grpc_addr.ip().is_loopback() && !self.allow_unauthenticated {
-            return Err(format!(
-                "--grpc-addr {} is reachable from other machines, and calls are not authenticated: listen on a loopback \
-                 address, or give --allow-unauthenticated if the network lets only trusted callers through",
-                self.grpc_addr
-            ));
-        }
+        let authentication = self.access.authentication(self.grpc_addr)?;
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
@@ -141,20 +135,25 @@ impl Serve {
         if let Some(Pages { links, .. }) = &pages {
             redirects = redirects.linking(Arc::clone(links));
         }
-        let router = Router::new(redirects, Merchants::new(app.clone()), &health);
-        server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
+        let mut router = Router::new(redirects, Merchants::new(app.clone()), &health);
+        if self.access.reflection(mode) == Reflection::Off {
+            router = router.without_reflection();
+        }
+        let edge = grpc::edge(router, &grpc::Limits::default(), authentication.clone());
+        server.listen(listener, Http2::new(edge));
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
         if let Some(Pages { listener, links, .. }) = pages {
             let router = pages::router(app.clone(), links, server.drain());
             server.listen_with(listener, Web::new(router), &pages::limits::places());
         }
-        self.announce(addr, public_url.as_ref())
+        self.announce(addr, public_url.as_ref(), &authentication)
             .map_err(|error| format!("cannot write to standard output: {error}"))?;
         health.serving().await;
         let drained = tokio::select! {
             drained = server.run(stop, &health) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
             () = follow(&*store, &health) => unreachable!("following never ends"),
+            never = authentication.follow() => match never {},
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -201,7 +200,7 @@ impl Serve {
     }
 
     /// Says where it listens, and how to try it.
-    fn announce(&self, addr: SocketAddr, pages: Option<&PublicUrl>) -> io::Result<()> {
+    fn announce(&self, addr: SocketAddr, pages: Option<&PublicUrl>, authentication: &Authentication) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let sandbox = if self.sandbox { " (sandbox)" } else { "" };
         writeln!(out, "waypost {}{sandbox}", env!("CARGO_PKG_VERSION"))?;
@@ -210,6 +209,11 @@ impl Serve {
             writeln!(out, "  pages  {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
+        // What to paste would need a secret, which is nobody's to print.
+        if let Authentication::By(credentials) = authentication {
+            writeln!(out, "  access {} credentials", credentials.current().len())?;
+            return out.flush();
+        }
         if let (true, Some(url)) = (self.sandbox, pages) {
             writeln!(
                 out,
