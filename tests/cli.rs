@@ -1086,6 +1086,7 @@ mod serve {
             ("WAYPOST_STORE", "memory:"),
             ("WAYPOST_SANDBOX", "1"),
             ("WAYPOST_ALLOW_UNAUTHENTICATED", "no"),
+            ("WAYPOST_REFLECTION", "off"),
             ("WAYPOST_WORKERS", "1"),
             ("WAYPOST_RETENTION", "24h"),
             ("WAYPOST_LAME_DUCK", "0s"),
@@ -1111,6 +1112,7 @@ mod serve {
             ("WAYPOST_STORE", "mongodb:", "'--store <URL>': is not a store"),
             ("WAYPOST_SANDBOX", "maybe", "'--sandbox'"),
             ("WAYPOST_ALLOW_UNAUTHENTICATED", "maybe", "'--allow-unauthenticated'"),
+            ("WAYPOST_REFLECTION", "maybe", "'--reflection <SWITCH>'"),
             ("WAYPOST_WORKERS", "0", "'--workers <N>'"),
             ("WAYPOST_RETENTION", "1h", "'--retention <TIME>': is below 24h"),
             ("WAYPOST_LAME_DUCK", "soon", "'--lame-duck <TIME>'"),
@@ -1124,7 +1126,7 @@ mod serve {
     #[test]
     fn an_address_that_others_reach_needs_a_word_of_its_own() {
         run(&["serve", "--grpc-addr", "0.0.0.0:0"]).check(&expect![[r#"
-            stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
+            stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: give --credentials-file, listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
             exit code 1
         "#]]);
         // With the word it is tried: RFC 5737 keeps this address from being anybody's.

@@ -143,6 +143,7 @@ impl Reading<'_> {
                 }
                 ("credential", _) => self.problem(&value.span(), "credential is not a list: write [[credential]]"),
                 (other, _) => {
+                    let other = &other[..other.floor_char_boundary(limits::VALUE_SHOWN)];
                     self.problem(
                         &key.span(),
                         format_args!("{other:?} is not a key of this file: write [[credential]]"),
@@ -176,7 +177,7 @@ impl Reading<'_> {
             return None;
         };
         for key in table.keys().filter(|key| !KEYS.contains(&key.get_ref().as_ref())) {
-            let name = key.get_ref();
+            let name = &key.get_ref()[..key.get_ref().floor_char_boundary(limits::VALUE_SHOWN)];
             self.problem(&key.span(), format_args!("{name:?} is not a key of a credential: write {}", KEYS.join(", ")));
         }
         let expires = table.get("expires");
@@ -241,7 +242,7 @@ impl Reading<'_> {
             self.problem(&value.span(), format_args!("scopes is not a list: write {write}"));
             return None;
         };
-        let scopes = self.list("scopes", value, names, limits::MERCHANTS, Scopes::from_str)?;
+        let scopes = self.list("scopes", value, names, limits::SCOPES, Scopes::from_str)?;
         Some(scopes.into_iter().fold(Scopes::default(), Scopes::and))
     }
 
@@ -262,7 +263,10 @@ impl Reading<'_> {
         let read: Vec<_> = values
             .iter()
             .map(|value| match value.get_ref().as_str() {
-                Some(text) => self.take(&value.span(), &format!("{key}: {text:?}"), read(text)),
+                Some(text) => {
+                    let shown = &text[..text.floor_char_boundary(limits::VALUE_SHOWN)];
+                    self.take(&value.span(), &format!("{key}: {shown:?}"), read(text))
+                }
                 None => self.take(&value.span(), key, Err("has an entry that is not a text: put it into quotes")),
             })
             .collect();
@@ -375,21 +379,50 @@ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 merchants = []
 scopes = []
 "#,
-            &expect![[r#""#]],
+            &expect![[r#"
+                line 2: "version" is not a key of this file: write [[credential]]
+                line 4: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .
+                line 5: sha256 is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself
+                line 6: merchants: "a merchant" is not a merchant id: write 1 to 64 characters out of A-Z a-z 0-9 . _ - : @
+                line 6: merchants has an entry that is not a text: put it into quotes
+                line 7: scopes: "reed" is not a scope: write create, record, read, merchant or admin
+                line 8: expires is not a time of RFC 3339: write it as 2027-01-01T00:00:00Z
+                line 9: "colour" is not a key of a credential: write name, sha256, merchants, scopes, expires
+                line 11: name is missing: write what logs call the credential
+                line 11: sha256 is missing: write what `waypost keygen credential` prints
+                line 11: merchants is missing: write ["id", ...] or "all"
+                line 11: scopes is missing: write some of ["create", "record", "read", "merchant", "admin"]
+                line 13: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .
+                line 14: sha256 is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself
+                line 15: merchants is neither: write ["id", ...] or "all"
+                line 16: scopes is not a list: write some of ["create", "record", "read", "merchant", "admin"]
+                line 17: expires is not a time of RFC 3339: write it as 2027-01-01T00:00:00Z
+                line 21: merchants has 0 entries: write at least 1 and at most 1000
+                line 22: scopes has 0 entries: write at least 1 and at most 5"#]],
         );
     }
 
     #[test]
     fn what_two_entries_may_not_share_is_told_at_the_second() {
         let first = GOOD.split_once("[[credential]]").unwrap().1.split_once("[[credential]]").unwrap().0;
-        check(&format!("[[credential]]{first}[[credential]]{first}"), &expect![[r#""#]]);
+        check(
+            &format!("[[credential]]{first}[[credential]]{first}"),
+            &expect![[r#"
+            line 8: name is that of "checkout" already: every credential has its own
+            line 8: sha256 is that of "checkout" already: every credential has its own"#]],
+        );
     }
 
     #[test]
     fn a_file_that_is_no_toml_or_empty_is_refused() {
-        check("[[credential]]\nname = \"a\nscopes = [\n", &expect![[r#""#]]);
-        check("# nobody\n", &expect![[r#""#]]);
-        check("credential = 'a'", &expect![[r#""#]]);
+        check(
+            "[[credential]]\nname = \"a\nscopes = [\n",
+            &expect![[r#"
+            line 2: invalid basic string, expected `"`
+            line 3: unclosed array, expected `]`"#]],
+        );
+        check("# nobody\n", &expect!["line 1: has no credential: write at least one [[credential]]"]);
+        check("credential = 'a'", &expect!["line 1: credential is not a list: write [[credential]]"]);
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub const NAME_CHARACTERS: usize = 64;
 /// Merchants of one credential. Who acts for more is trusted with all.
 pub const MERCHANTS: usize = 1_000;
 
+/// Scopes that one credential may name: every one of them, and `admin`.
+pub const SCOPES: usize = 5;
+
+/// Bytes of a wrong value that are repeated when it is told: enough to find it on its line.
+pub const VALUE_SHOWN: usize = 64;
+
 /// Bytes of a secret as it is sent: ours have 46, those of other makers some hundred. Longer ones are not even hashed,
 /// as hashing is the one thing that somebody without a credential can make us do.
 pub const SECRET_BYTES: usize = 512;

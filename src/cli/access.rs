@@ -47,7 +47,10 @@ impl Access {
             return Err("--credentials-file and --allow-unauthenticated contradict each other: give one of them".into());
         }
         let read = move |before: Option<&Credentials>| {
-            let named = |problem: String| format!("{}: {}", path.display(), problem.replace('\n', "\n  "));
+            let named = |problems: String| match problems.contains('\n') {
+                true => format!("{}:\n  {}", path.display(), problems.replace('\n', "\n  ")),
+                false => format!("{}: {problems}", path.display()),
+            };
             Credentials::open(&path, before).map_err(named)
         };
         let path = self.credentials_file.clone().into_iter().collect();

@@ -211,7 +211,7 @@ impl Serve {
         writeln!(out, "  store  {}", self.store)?;
         // What to paste would need a secret, which is nobody's to print.
         if let Authentication::By(credentials) = authentication {
-            writeln!(out, "  access {} credentials", credentials.current().len())?;
+            writeln!(out, "  access by credentials ({} known)", credentials.current().len())?;
             return out.flush();
         }
         if let (true, Some(url)) = (self.sandbox, pages) {
