@@ -63,6 +63,11 @@ impl<T> Followed<T> {
         self.current.load()
     }
 
+    /// The same, to be kept by what goes on with it while newer versions come.
+    pub fn to_keep(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+
     /// Looks at the files every second, for as long as it is polled.
     pub async fn follow(&self) -> Infallible {
         let mut ticks = interval(EVERY);

@@ -1,7 +1,10 @@
 //! The credentials in force, as calls ask for them.
 
-use super::{Caller, Entry, Problems, SecretDigest, limits};
-use crate::model::Timestamp;
+use super::{Caller, Entry, Problems, Proof, SecretDigest, limits};
+use crate::{
+    model::Timestamp,
+    server::{PeerName, PeerNames},
+};
 use std::{fs::File, io::Read, path::Path, sync::Arc, time::SystemTime};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
@@ -57,9 +60,21 @@ impl Credentials {
         let digest = SecretDigest::of(sent)?;
         let mut found = u32::MAX;
         for (at, credential) in (0..).zip(&self.0) {
-            found.conditional_assign(&at, credential.entry.digest.ct_eq(&digest));
+            if let Proof::Secret(kept) = &credential.entry.proof {
+                found.conditional_assign(&at, kept.ct_eq(&digest));
+            }
         }
         self.standing(usize::try_from(found).ok()?)
+    }
+
+    /// The caller whose certificate it is; the first in the file when it names several.
+    pub fn by_certificate(&self, names: &PeerNames) -> Option<&Arc<Caller>> {
+        let named = |name: &PeerName| names.as_slice().contains(name);
+        let at = self.0.iter().position(|credential| match &credential.entry.proof {
+            Proof::Certificate(name) => named(name),
+            Proof::Secret(_) => false,
+        });
+        self.standing(at?)
     }
 
     /// How many there are.

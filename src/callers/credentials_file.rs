@@ -3,7 +3,8 @@
 //! ```toml
 //! [[credential]]
 //! name = "checkout"                  # for logs
-//! sha256 = "ba78..."                 # of the secret, as `waypost keygen credential` writes it
+//! sha256 = "ba78..."                 # of the secret, as `waypost keygen credential` writes it; or instead of it
+//! # identity = "spiffe://example.org/checkout"    what the client certificate names; or "dns:checkout.internal"
 //! merchants = ["6CQXXXXXXXYE1"]      # or "all"
 //! scopes = ["create", "read"]        # create, record, read, merchant, admin
 //! expires = 2027-01-01T00:00:00Z     # optional
@@ -13,7 +14,10 @@
 //! the wrong place is never repeated.
 
 use super::{Scopes, SecretDigest, limits};
-use crate::model::{MerchantId, Tenants, Timestamp};
+use crate::{
+    model::{MerchantId, Tenants, Timestamp},
+    server::PeerName,
+};
 use std::{collections::HashMap, fmt, hash::Hash, ops::Range, str::FromStr, time::SystemTime};
 use toml::{
     Spanned,
@@ -25,14 +29,23 @@ use toml::{
 pub struct Entry {
     /// What the credential is called in logs.
     pub name: Box<str>,
-    /// What is kept of its secret.
-    pub digest: SecretDigest,
+    /// How a caller shows that it is theirs.
+    pub proof: Proof,
     /// The merchants that it acts for.
     pub tenants: Tenants,
     /// What it allows.
     pub scopes: Scopes,
     /// From when it is no credential any more.
     pub expire_time: Option<Timestamp>,
+}
+
+/// What a credential is recognised by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// A secret, of which this is kept.
+    Secret(SecretDigest),
+    /// A name in the client's certificate.
+    Certificate(PeerName),
 }
 
 /// What is wrong with a credentials file, in the order of its lines. Never empty.
@@ -49,7 +62,7 @@ pub struct Problem {
 }
 
 /// The keys of an entry, in the order in which they are told.
-const KEYS: [&str; 5] = ["name", "sha256", "merchants", "scopes", "expires"];
+const KEYS: [&str; 6] = ["name", "sha256", "identity", "merchants", "scopes", "expires"];
 
 impl Entry {
     /// Reads the text of a file.
@@ -76,8 +89,13 @@ impl Entry {
 /// Writes the entry as [`Entry::read_all`] reads it.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, digest, tenants, scopes, expire_time } = self;
-        writeln!(f, "[[credential]]\nname = \"{name}\"\nsha256 = \"{digest}\"")?;
+        let Self { name, proof, tenants, scopes, expire_time } = self;
+        writeln!(f, "[[credential]]\nname = \"{name}\"")?;
+        match proof {
+            Proof::Secret(digest) => writeln!(f, "sha256 = \"{digest}\"")?,
+            Proof::Certificate(PeerName::Uri(uri)) => writeln!(f, "identity = \"{uri}\"")?,
+            Proof::Certificate(PeerName::Dns(name)) => writeln!(f, "identity = \"dns:{name}\"")?,
+        }
         match tenants {
             Tenants::All => writeln!(f, "merchants = \"all\"")?,
             Tenants::Only(merchants) => {
@@ -157,7 +175,7 @@ impl Reading<'_> {
         }
         let read: Vec<_> = entries.into_iter().filter_map(|(at, entry)| Some((at, entry?))).collect();
         self.refuse_repeated("name", &read, |entry| entry.name.clone());
-        self.refuse_repeated("sha256", &read, |entry| entry.digest);
+        self.refuse_repeated("sha256 or identity", &read, |entry| entry.proof.clone());
         read.into_iter().map(|(_, entry)| entry).collect()
     }
 
@@ -187,10 +205,10 @@ impl Reading<'_> {
         });
         let of = value.span();
         // All of them are looked at before the first that is missing ends it.
-        let (name, digest) = (self.name(table, &of), self.digest(table, &of));
+        let (name, proof) = (self.name(table, &of), self.proof(table, &of));
         let (tenants, scopes) = (self.tenants(table, &of), self.scopes(table, &of));
         let all_well = expires.is_none() || expire_time.is_some();
-        all_well.then_some(Entry { name: name?, digest: digest?, tenants: tenants?, scopes: scopes?, expire_time })
+        all_well.then_some(Entry { name: name?, proof: proof?, tenants: tenants?, scopes: scopes?, expire_time })
     }
 
     /// The value under a key that every entry has.
@@ -214,10 +232,26 @@ impl Reading<'_> {
         self.take(&value.span(), "name", read)
     }
 
-    fn digest(&mut self, table: &DeTable<'_>, of: &Range<usize>) -> Option<SecretDigest> {
-        let value = self.needed(table, of, "sha256", "what `waypost keygen credential` prints")?;
-        let read = value.get_ref().as_str().unwrap_or_default().parse::<SecretDigest>();
-        self.take(&value.span(), "sha256", read)
+    fn proof(&mut self, table: &DeTable<'_>, of: &Range<usize>) -> Option<Proof> {
+        match (table.get("sha256"), table.get("identity")) {
+            (Some(sha256), None) => {
+                let read = sha256.get_ref().as_str().unwrap_or_default().parse();
+                self.take(&sha256.span(), "sha256", read).map(Proof::Secret)
+            }
+            (None, Some(identity)) => {
+                let read = identity.get_ref().as_str().ok_or(InvalidIdentity).and_then(identity_of);
+                self.take(&identity.span(), "identity", read).map(Proof::Certificate)
+            }
+            (None, None) => {
+                let write = "write what `waypost keygen credential` prints, or the identity of a client certificate";
+                self.problem(of, format_args!("sha256 is missing: {write}"));
+                None
+            }
+            (Some(_), Some(identity)) => {
+                self.problem(&identity.span(), "identity stands beside sha256: write one credential for each");
+                None
+            }
+        }
     }
 
     fn tenants(&mut self, table: &DeTable<'_>, of: &Range<usize>) -> Option<Tenants> {
@@ -285,6 +319,23 @@ pub fn name(text: &str) -> Result<Box<str>, InvalidName> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .")]
 pub struct InvalidName;
+
+/// Reads what a certificate names. Compared byte for byte, so it is only taken in the form that certificates have it.
+fn identity_of(text: &str) -> Result<PeerName, InvalidIdentity> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if let Some(name) = text.strip_prefix("dns:") {
+        let good = (1..=limits::IDENTITY_BYTES).contains(&name.len()) && name.chars().all(plain);
+        return good.then(|| PeerName::Dns(name.to_ascii_lowercase().into())).ok_or(InvalidIdentity);
+    }
+    let path = text.strip_prefix("spiffe://").ok_or(InvalidIdentity)?;
+    let good = text.len() <= limits::IDENTITY_BYTES && path.split('/').all(|part| !part.is_empty());
+    (good && path.chars().all(|c| plain(c) || c == '/')).then(|| PeerName::Uri(text.into())).ok_or(InvalidIdentity)
+}
+
+/// The text is not the identity of a client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not an identity: write a SPIFFE id such as spiffe://example.org/checkout, or dns: and a host name")]
+pub struct InvalidIdentity;
 
 fn expire_time(value: &DeValue<'_>) -> Result<Timestamp, InvalidTime> {
     match value {

@@ -12,6 +12,9 @@ pub const NAME_CHARACTERS: usize = 64;
 /// Merchants of one credential. Who acts for more is trusted with all.
 pub const MERCHANTS: usize = 1_000;
 
+/// Bytes of a client certificate's identity: the longest SPIFFE id.
+pub const IDENTITY_BYTES: usize = 2_048;
+
 /// Scopes that one credential may name: every one of them, and `admin`.
 pub const SCOPES: usize = 5;
 

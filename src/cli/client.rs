@@ -1,7 +1,7 @@
 //! The options of every command that asks a server, and the one way in which they ask: connect, call once, give up
 //! when the time is over.
 
-use super::{address::ServerAddress, failure::Failure, json, token::Token};
+use super::{address::ServerAddress, client_tls::ClientTls, failure::Failure, json, token::Token};
 use clap::Args;
 use prost::{Message, Name};
 use std::{error::Error, time::Duration};
@@ -36,7 +36,7 @@ impl Client {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
-    /// The server, spoken to without TLS: `http://HOST:PORT` or `HOST:PORT`.
+    /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS")]
     pub server: ServerAddress,
 
@@ -46,6 +46,9 @@ pub struct Connection {
 
     #[command(flatten)]
     pub token: Token,
+
+    #[command(flatten)]
+    pub tls: ClientTls,
 }
 
 /// Where `waypost serve` listens unless it is told otherwise.
@@ -107,7 +110,12 @@ impl Connection {
         mut request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        let channel = Endpoint::from(self.server.uri().clone()).connect().await.map_err(|error| {
+        let endpoint = Endpoint::from(self.server.uri().clone());
+        let connected = match self.server.is_encrypted() {
+            true => endpoint.connect_with_connector(self.tls.connector()?).await,
+            false => endpoint.connect().await,
+        };
+        let channel = connected.map_err(|error| {
             Failure::NoAnswer(format!(
                 "cannot reach {}: {}; is a server running there? --server names another",
                 self.server,

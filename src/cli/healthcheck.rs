@@ -3,6 +3,7 @@
 use super::{
     address::ServerAddress,
     client::{Connection, DEFAULT_SERVER, timeout},
+    client_tls::ClientTls,
     failure::Failure,
     token::Token,
 };
@@ -18,20 +19,24 @@ pub struct Healthcheck {
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
 
-    /// The server, spoken to without TLS: `http://HOST:PORT` or `HOST:PORT`.
+    /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS", help_heading = "Connection")]
     server: ServerAddress,
 
     /// The longest to wait for the server; shorter than that of other commands, as platforms ask often.
     #[arg(long, env = "WAYPOST_HEALTHCHECK_TIMEOUT", default_value = "2s", value_name = "TIME", value_parser = timeout, help_heading = "Connection")]
     timeout: Duration,
+
+    #[command(flatten)]
+    tls: ClientTls,
 }
 
 impl Healthcheck {
     /// Succeeds when the server says `SERVING`. Everything else is [`Failure::Unhealthy`]: to Docker, exit codes above
     /// 1 are reserved.
     pub fn run(self) -> Result<String, Failure> {
-        let connection = Connection { server: self.server, timeout: self.timeout, token: Token::default() };
+        let connection =
+            Connection { server: self.server, timeout: self.timeout, token: Token::default(), tls: self.tls };
         let service = self.service.unwrap_or_default();
         let request = Request::new(HealthCheckRequest { service: service.clone() });
         // Everybody may ask for the health, so no secret is sent along.

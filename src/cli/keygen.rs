@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::{
-    callers::{self, Entry, Scopes, Secret},
+    callers::{self, Entry, Proof, Scopes, Secret},
     model::{MerchantId, Tenants, Timestamp},
 };
 use clap::{Args, Subcommand};
@@ -59,7 +59,7 @@ impl Credential {
         let secret = Secret::generate().ok_or_else(randomness)?;
         let entry = Entry {
             name: self.name.clone(),
-            digest: secret.digest(),
+            proof: Proof::Secret(secret.digest()),
             tenants: if self.all_merchants { Tenants::All } else { Tenants::only(self.merchant.clone()) },
             scopes: self.scope.iter().copied().fold(Scopes::default(), Scopes::and),
             expire_time: self.expires,

@@ -5,6 +5,7 @@
 
 mod serve;
 mod access;
+mod serve_tls;
 
 mod create;
 mod get;
@@ -20,6 +21,7 @@ mod store;
 mod address;
 mod body;
 mod client;
+mod client_tls;
 mod failure;
 mod json;
 mod notices;

@@ -1,13 +1,16 @@
 //! `waypost serve`: puts the parts together, says where it listens, and runs until it is told to stop.
 
-use super::access::{Access, Reflection};
+use super::{
+    access::{Access, Reflection},
+    serve_tls::{self, ServeTls, Tls},
+};
 use crate::{
     app::{App, Clock},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
-    server::{Http2, Limits, Server, Web},
+    server::{Encrypted, Http2, Limits, Server, Web},
     store::{Store, StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
@@ -37,7 +40,7 @@ pub struct Serve {
     page_addr: PageAddr,
 
     /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com`. Default:
-    /// `http://` and the address of the page listener.
+    /// `http://`, or `https://` with --page-tls-cert, and the address of the page listener.
     #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL")]
     public_url: Option<PublicUrl>,
 
@@ -86,6 +89,9 @@ pub struct Serve {
 
     #[command(flatten)]
     access: Access,
+
+    #[command(flatten)]
+    tls: ServeTls,
 }
 
 impl Serve {
@@ -111,6 +117,10 @@ impl Serve {
 
     async fn serve(&self) -> Result<(), String> {
         let authentication = self.access.authentication(self.grpc_addr)?;
+        let tls = self.tls.grpc()?;
+        if tls.is_none() && matches!(authentication, Authentication::By(_)) && !self.grpc_addr.ip().is_loopback() {
+            tracing::warn!("secrets travel unencrypted: give --tls-cert, unless a proxy on this machine encrypts them");
+        }
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
@@ -140,13 +150,20 @@ impl Serve {
             router = router.without_reflection();
         }
         let edge = grpc::edge(router, &grpc::Limits::default(), authentication.clone());
-        server.listen(listener, Http2::new(edge));
+        match tls.clone() {
+            Some(tls) => server.listen(listener, Encrypted::new(Http2::new(edge), tls)),
+            None => server.listen(listener, Http2::new(edge)),
+        };
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
-        if let Some(Pages { listener, links, .. }) = pages {
-            let router = pages::router(app.clone(), links, server.drain());
-            server.listen_with(listener, Web::new(router), &pages::limits::places());
+        let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
+        if let Some(Pages { listener, links, tls, .. }) = pages {
+            let web = Web::new(pages::router(app.clone(), links, server.drain()));
+            match tls {
+                Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
+                None => server.listen_with(listener, web, &pages::limits::places()),
+            };
         }
-        self.announce(addr, public_url.as_ref(), &authentication)
+        self.announce(addr, public_url.as_ref(), &authentication, &tls)
             .map_err(|error| format!("cannot write to standard output: {error}"))?;
         health.serving().await;
         let drained = tokio::select! {
@@ -154,6 +171,8 @@ impl Serve {
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
             () = follow(&*store, &health) => unreachable!("following never ends"),
             never = authentication.follow() => match never {},
+            never = serve_tls::follow(&tls) => match never {},
+            never = serve_tls::follow(&page_tls) => match never {},
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -166,9 +185,11 @@ impl Serve {
             format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
         })?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        let tls = self.tls.pages()?;
+        let of_listener = if tls.is_some() { PublicUrl::of_encrypted_listener } else { PublicUrl::of_listener };
         let public_url = match &self.public_url {
             Some(url) => url.clone(),
-            None => PublicUrl::of_listener(addr).ok_or_else(|| {
+            None => of_listener(addr).ok_or_else(|| {
                 format!("--page-addr {addr} is no address that a browser can open: give --public-url, such as https://pay.example.com")
             })?,
         };
@@ -186,7 +207,7 @@ impl Serve {
             }
         };
         let links = Arc::new(Links::new(public_url.clone(), keys, mode));
-        Ok(Some(Pages { listener, links, public_url }))
+        Ok(Some(Pages { listener, links, public_url, tls }))
     }
 
     fn limits(&self) -> Limits {
@@ -200,7 +221,13 @@ impl Serve {
     }
 
     /// Says where it listens, and how to try it.
-    fn announce(&self, addr: SocketAddr, pages: Option<&PublicUrl>, authentication: &Authentication) -> io::Result<()> {
+    fn announce(
+        &self,
+        addr: SocketAddr,
+        pages: Option<&PublicUrl>,
+        authentication: &Authentication,
+        tls: &Tls,
+    ) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let sandbox = if self.sandbox { " (sandbox)" } else { "" };
         writeln!(out, "waypost {}{sandbox}", env!("CARGO_PKG_VERSION"))?;
@@ -209,9 +236,14 @@ impl Serve {
             writeln!(out, "  pages  {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
-        // What to paste would need a secret, which is nobody's to print.
         if let Authentication::By(credentials) = authentication {
             writeln!(out, "  access by credentials ({} known)", credentials.current().len())?;
+        }
+        if tls.is_some() {
+            writeln!(out, "  TLS    for gRPC")?;
+        }
+        // What to paste would need a secret, which is nobody's to print, or the name in a certificate.
+        if tls.is_some() || matches!(authentication, Authentication::By(_)) {
             return out.flush();
         }
         if let (true, Some(url)) = (self.sandbox, pages) {
@@ -267,6 +299,7 @@ struct Pages {
     listener: TcpListener,
     links: Arc<Links>,
     public_url: PublicUrl,
+    tls: Tls,
 }
 
 /// Where pages are served.

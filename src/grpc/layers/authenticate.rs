@@ -1,7 +1,7 @@
 //! Lets a call go on only if its caller has shown a credential that allows its method.
 //!
-//! The secret comes as `authorization: Bearer ...` (RFC 6750) and goes no further than this layer. Without
-//! authentication it does nothing at all, and the request has no [`Caller`](crate::callers::Caller).
+//! The secret comes as `authorization: Bearer ...` (RFC 6750) and goes no further than this layer. A call without that
+//! header is that of its connection's client certificate, if there is one. Without authentication this layer does nothing at all, and the request has no [`Caller`](crate::callers::Caller).
 
 use super::{Passed, Response, refuse};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         status,
     },
     proto::v1::ErrorReason,
+    server::PeerNames,
 };
 use futures_util::future::Either;
 use http::{HeaderMap, Request, header};
@@ -73,7 +74,11 @@ fn admit<B>(request: &Request<B>, credentials: &Credentials) -> Result<Option<Ar
         return Ok(None);
     }
     // Looked for before the method is judged, so that a stranger does not learn which methods there are.
-    let caller = bearer(request.headers()).and_then(|secret| credentials.by_secret(secret));
+    let caller = match request.headers().contains_key(header::AUTHORIZATION) {
+        // A secret that is wrong is not made good by a certificate: whoever sends one means to be its owner.
+        true => bearer(request.headers()).and_then(|secret| credentials.by_secret(secret)),
+        false => request.extensions().get::<PeerNames>().and_then(|names| credentials.by_certificate(names)),
+    };
     let Some(caller) = caller else { return Err(Box::new(auth::unauthenticated())) };
     match needs {
         Some(Needs::Nothing | Needs::Credential) => {}
