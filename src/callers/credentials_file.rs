@@ -375,6 +375,18 @@ mod tests {
         sha256 = "CA978112CA1BBDCAFAC231B39A23DC4DA786EFF8147C4E72B9807785AFEE48BB"
         merchants = "all"
         scopes = ["admin"]
+
+        [[credential]]
+        name = "by_uri"
+        identity = "spiffe://example.org/ns/pay/sa/checkout"
+        merchants = ["m1"]
+        scopes = ["read"]
+
+        [[credential]]
+        name = "by_host"
+        identity = "dns:Checkout.internal"
+        merchants = ["m1"]
+        scopes = ["read", "record"]
     "#;
 
     #[test]
@@ -394,6 +406,18 @@ mod tests {
             sha256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
             merchants = "all"
             scopes = ["admin"]
+
+            [[credential]]
+            name = "by_uri"
+            identity = "spiffe://example.org/ns/pay/sa/checkout"
+            merchants = ["m1"]
+            scopes = ["read"]
+
+            [[credential]]
+            name = "by_host"
+            identity = "dns:checkout.internal"
+            merchants = ["m1"]
+            scopes = ["record", "read"]
 
         "#]]
         .assert_eq(&written);
@@ -425,6 +449,17 @@ merchants = "m1"
 scopes = "read"
 expires = 7
 [[credential]]
+name = "both"
+sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+identity = "dns:a"
+merchants = "all"
+scopes = ["admin"]
+[[credential]]
+name = "nobody"
+identity = "spiffe://example.org/a//b"
+merchants = "all"
+scopes = ["admin"]
+[[credential]]
 name = "empty"
 sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 merchants = []
@@ -438,9 +473,9 @@ scopes = []
                 line 6: merchants has an entry that is not a text: put it into quotes
                 line 7: scopes: "reed" is not a scope: write create, record, read, merchant or admin
                 line 8: expires is not a time of RFC 3339: write it as 2027-01-01T00:00:00Z
-                line 9: "colour" is not a key of a credential: write name, sha256, merchants, scopes, expires
+                line 9: "colour" is not a key of a credential: write name, sha256, identity, merchants, scopes, expires
                 line 11: name is missing: write what logs call the credential
-                line 11: sha256 is missing: write what `waypost keygen credential` prints
+                line 11: sha256 is missing: write what `waypost keygen credential` prints, or the identity of a client certificate
                 line 11: merchants is missing: write ["id", ...] or "all"
                 line 11: scopes is missing: write some of ["create", "record", "read", "merchant", "admin"]
                 line 13: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .
@@ -448,8 +483,10 @@ scopes = []
                 line 15: merchants is neither: write ["id", ...] or "all"
                 line 16: scopes is not a list: write some of ["create", "record", "read", "merchant", "admin"]
                 line 17: expires is not a time of RFC 3339: write it as 2027-01-01T00:00:00Z
-                line 21: merchants has 0 entries: write at least 1 and at most 1000
-                line 22: scopes has 0 entries: write at least 1 and at most 5"#]],
+                line 21: identity stands beside sha256: write one credential for each
+                line 26: identity is not an identity: write a SPIFFE id such as spiffe://example.org/checkout, or dns: and a host name
+                line 32: merchants has 0 entries: write at least 1 and at most 1000
+                line 33: scopes has 0 entries: write at least 1 and at most 5"#]],
         );
     }
 
@@ -459,9 +496,33 @@ scopes = []
         check(
             &format!("[[credential]]{first}[[credential]]{first}"),
             &expect![[r#"
-            line 8: name is that of "checkout" already: every credential has its own
-            line 8: sha256 is that of "checkout" already: every credential has its own"#]],
+                line 8: name is that of "checkout" already: every credential has its own
+                line 8: sha256 or identity is that of "checkout" already: every credential has its own"#]],
         );
+    }
+
+    #[test]
+    fn an_identity_is_a_spiffe_id_or_a_host_name() {
+        let uri = |text: &str| Ok(PeerName::Uri(text.into()));
+        let dns = |text: &str| Ok(PeerName::Dns(text.into()));
+        for (text, expected) in [
+            ("spiffe://example.org/checkout", uri("spiffe://example.org/checkout")),
+            ("spiffe://example.org", uri("spiffe://example.org")),
+            ("dns:a.internal", dns("a.internal")),
+            ("dns:A.Internal", dns("a.internal")),
+            ("spiffe://", Err(InvalidIdentity)),
+            ("spiffe://example.org/", Err(InvalidIdentity)),
+            ("spiffe://example.org/a?b", Err(InvalidIdentity)),
+            ("SPIFFE://example.org/a", Err(InvalidIdentity)),
+            ("https://example.org/a", Err(InvalidIdentity)),
+            ("dns:", Err(InvalidIdentity)),
+            ("dns:*.internal", Err(InvalidIdentity)),
+            ("dns:a internal", Err(InvalidIdentity)),
+            ("checkout", Err(InvalidIdentity)),
+            ("", Err(InvalidIdentity)),
+        ] {
+            assert_eq!(identity_of(text), expected, "{text}");
+        }
     }
 
     #[test]

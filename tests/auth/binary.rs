@@ -204,7 +204,7 @@ fn serve_refuses_a_bad_file_with_every_problem_and_its_line() {
           line 1: merchants is missing: write ["id", ...] or "all"
           line 3: sha256 is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself
           line 4: scopes: "reed" is not a scope: write create, record, read, merchant or admin
-          line 5: "colour" is not a key of a credential: write name, sha256, merchants, scopes, expires
+          line 5: "colour" is not a key of a credential: write name, sha256, identity, merchants, scopes, expires
     "#]]
     .assert_eq(&stderr(&output).replace(text(dir.path()), "DIR"));
     let missing = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--credentials-file", "/no/such/file"]).output();
