@@ -3,7 +3,7 @@
 //! # The path of one request
 //!
 //! ```text
-//! server        an accept loop deals connections to one single-threaded worker per core
+//! server        an accept loop deals connections to one single-threaded worker per core; TLS
 //! grpc          layers (explain, catch panics, shed, deadline, authenticate), router, service -> from_proto
 //! app           resolve_redirect: load session and settings, ask the core
 //! redirect      PURE: select -> render -> append -> check -> decide

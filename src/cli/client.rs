@@ -116,11 +116,11 @@ impl Connection {
             false => endpoint.connect().await,
         };
         let channel = connected.map_err(|error| {
-            Failure::NoAnswer(format!(
-                "cannot reach {}: {}; is a server running there? --server names another",
-                self.server,
-                innermost(&error)
-            ))
+            let hint = match self.server.is_encrypted() {
+                true => "is a server with TLS running there, and is its authority that of --tls-ca?",
+                false => "is a server running there? --server names another",
+            };
+            Failure::NoAnswer(format!("cannot reach {}: {}; {hint}", self.server, innermost(&error)))
         })?;
         request.set_timeout(end.saturating_duration_since(Instant::now()));
         method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
@@ -131,11 +131,14 @@ impl Connection {
         match status.source() {
             // What tonic makes of the time that the request was given; no server of ours answers it.
             _ if status.code() == Code::Cancelled => self.out_of_time(),
-            Some(cause) => Failure::NoAnswer(format!(
-                "no answer from {}: {}; is it a Waypost server?",
-                self.server,
-                innermost(cause)
-            )),
+            Some(cause) => {
+                // In TLS 1.3 a client hears only now that its certificate was refused.
+                let hint = match self.server.is_encrypted() {
+                    true => "is it a Waypost server, and if it asks for a certificate, is that of --tls-cert good?",
+                    false => "is it a Waypost server?",
+                };
+                Failure::NoAnswer(format!("no answer from {}: {}; {hint}", self.server, innermost(cause)))
+            }
             None => Failure::Refused(status.into()),
         }
     }

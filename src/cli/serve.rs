@@ -236,14 +236,15 @@ impl Serve {
             writeln!(out, "  pages  {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
-        if let Authentication::By(credentials) = authentication {
-            writeln!(out, "  access by credentials ({} known)", credentials.current().len())?;
-        }
-        if tls.is_some() {
-            writeln!(out, "  TLS    for gRPC")?;
-        }
+        let secured = match (authentication, tls) {
+            (Authentication::Off, None) => None,
+            (Authentication::Off, Some(_)) => Some("with TLS".to_owned()),
+            (Authentication::By(known), None) => Some(format!("by {} credentials", known.current().len())),
+            (Authentication::By(known), Some(_)) => Some(format!("by {} credentials, with TLS", known.current().len())),
+        };
         // What to paste would need a secret, which is nobody's to print, or the name in a certificate.
-        if tls.is_some() || matches!(authentication, Authentication::By(_)) {
+        if let Some(secured) = secured {
+            writeln!(out, "  access {secured}")?;
             return out.flush();
         }
         if let (true, Some(url)) = (self.sandbox, pages) {
