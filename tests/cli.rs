@@ -802,9 +802,12 @@ mod errors {
             (vec!["preview", NOBODY, "--order", "-"], "cannot be used with"),
             (vec!["preview", NOBODY, "--merchant", "m"], "cannot be used with"),
             (vec!["get", NOBODY, "--timeout", "2h"], "is longer than 1h"),
-            (vec!["get", NOBODY, "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+            (vec!["get", NOBODY, "--server", "https://a.example.com"], "has no port"),
+            (vec!["get", NOBODY, "--server", "https://127.0.0.1:1", "--tls-ca", "/no/file"], "--tls-ca /no/file"),
+            (vec!["get", NOBODY, "--tls-cert", "a.crt"], "--tls-key <FILE>"),
+            (vec!["get", NOBODY, "--token-file", "/no/file"], "--token-file /no/file"),
             (vec!["get", NOBODY, "--server", "localhost"], "has no port"),
-            (vec!["healthcheck", "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+            (vec!["healthcheck", "--server", "https://a.example.com"], "has no port"),
         ] {
             run(&args).failed(2, saying);
         }

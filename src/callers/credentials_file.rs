@@ -50,7 +50,12 @@ pub enum Proof {
 
 /// What is wrong with a credentials file, in the order of its lines. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    /// The first of them.
+    pub first: Vec<Problem>,
+    /// How many more there are.
+    pub more: usize,
+}
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +83,7 @@ impl Entry {
         }
         // What is made of a text that is no TOML says nothing about what its author meant.
         let entries = if errors.is_empty() { reading.document(document.get_ref()) } else { Vec::new() };
-        if reading.problems.is_empty() {
-            return Ok(entries);
-        }
-        reading.problems.sort_by_key(|problem| problem.line);
-        Err(Problems(reading.problems))
+        if reading.problems.is_empty() { Ok(entries) } else { Err(reading.into_problems()) }
     }
 }
 
@@ -113,11 +114,11 @@ impl fmt::Display for Entry {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().take(limits::PROBLEMS).enumerate() {
+        for (at, problem) in self.first.iter().enumerate() {
             let separator = if at == 0 { "" } else { "\n" };
             write!(f, "{separator}line {}: {}", problem.line, problem.text)?;
         }
-        match self.0.len().saturating_sub(limits::PROBLEMS) {
+        match self.more {
             0 => Ok(()),
             more => write!(f, "\nand {more} more"),
         }
@@ -127,16 +128,25 @@ impl fmt::Display for Problems {
 /// A file while it is read.
 struct Reading<'t> {
     text: &'t str,
-    problems: Vec<Problem>,
+    /// Each with the byte at which it was found.
+    problems: Vec<(usize, String)>,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Reading<'_> {
     fn problem(&mut self, at: &Range<usize>, text: impl fmt::Display) {
-        let before = &self.text.as_bytes()[..at.start.min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        self.problems.push(Problem { line, text: text.to_string() });
+        self.problems.push((at.start.min(self.text.len()), text.to_string()));
+    }
+
+    /// In the order of the file. Lines are counted for those that are told only: a file that is something else altogether
+    /// has problems without end.
+    fn into_problems(mut self) -> Problems {
+        self.problems.sort_by_key(|(at, _)| *at);
+        let more = self.problems.len().saturating_sub(limits::PROBLEMS);
+        let line = |at: usize| 1 + self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let told = self.problems.into_iter().take(limits::PROBLEMS);
+        Problems { first: told.map(|(at, text)| Problem { line: line(at), text }).collect(), more }
     }
 
     /// The value, or the problem that it is none.
@@ -543,5 +553,8 @@ scopes = []
         let text = Entry::read_all(&many).unwrap_err().to_string();
         assert!(text.starts_with("line 1: has 1001 credentials: write at most 1000"), "{text}");
         assert!(text.ends_with("more") && text.lines().count() == limits::PROBLEMS + 1, "{text}");
+        // As large a file as is read, and nothing in it.
+        let garbage = "=[\n\"".repeat(limits::FILE_BYTES as usize / 4);
+        assert!(Entry::read_all(&garbage).is_err());
     }
 }

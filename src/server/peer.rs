@@ -3,7 +3,7 @@
 use super::limits::MAX_PEER_NAMES;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
-use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// The names of a peer, read once for each connection. Requests have it as an extension.
 #[derive(Debug, Clone)]

@@ -21,9 +21,11 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{net::TcpStream, time::sleep};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A protocol on encrypted connections.
 pub struct Encrypted<P> {
@@ -123,6 +125,7 @@ impl TlsFiles {
         let mut config = builder.with_single_cert(chain, key).map_err(|error| {
             format!("{}: cannot be used with {}: {error}", self.certificate.display(), self.key.display())
         })?;
+        self.tell_expiry();
         config.alpn_protocols = match inside {
             Inside::Http2 => vec![b"h2".to_vec()],
             Inside::Web => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -134,6 +137,31 @@ impl TlsFiles {
         }
         Ok(config)
     }
+
+    /// Peers that refuse the certificate do not tell us, so the log tells.
+    fn tell_expiry(&self) {
+        let Some(not_after) = not_after(&self.certificate) else { return };
+        match not_after.duration_since(SystemTime::now()) {
+            Ok(left) if left >= EXPIRY_WARNING => {}
+            Ok(left) => {
+                let (file, hours) = (self.certificate.display(), left.as_secs() / 3_600);
+                tracing::warn!(%file, hours, "the certificate expires soon");
+            }
+            Err(_) => tracing::error!(file = %self.certificate.display(), "the certificate has expired"),
+        }
+    }
+}
+
+/// How long before a certificate's end reading it is worth a warning. Short-lived ones last a day and are replaced at
+/// half of it.
+const EXPIRY_WARNING: Duration = Duration::from_secs(8 * 60 * 60);
+
+/// Until when the first certificate of a file is valid.
+fn not_after(path: &Path) -> Option<SystemTime> {
+    let der = CertificateDer::from_pem_file(path).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -146,6 +146,22 @@ async fn pages_are_served_encrypted_over_both_versions_of_http() {
 }
 
 #[test]
+fn the_log_tells_when_the_certificate_has_expired() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    authority.expired_server().write(dir.path(), "expired");
+    for (name, tells) in [("server", false), ("expired", true)] {
+        let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
+        // RFC 5737 keeps this address from being anybody's, so the server ends.
+        let serve = ["serve", "--grpc-addr", "192.0.2.1:0", "--allow-unauthenticated", "--store", "memory:"];
+        let output = waypost(dir.path(), &serve).args(["--tls-cert", &certificate, "--tls-key", &key]).output();
+        let told = stderr(&output.expect("run"));
+        assert!(told.contains("cannot listen"), "{told}");
+        assert_eq!(told.contains("the certificate has expired"), tells, "{told}");
+    }
+}
+
+#[test]
 fn serve_refuses_files_that_do_not_belong_together_and_options_that_need_others() {
     let dir = TempDir::new().expect("a directory");
     certificates(dir.path());

@@ -33,6 +33,13 @@ impl Authority {
         self.sign(params)
     }
 
+    /// For a server, and no longer valid.
+    pub fn expired_server(&self) -> Certificate {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.sign(params)
+    }
+
     /// For a client whom its certificate gives these URIs and DNS names.
     pub fn client(&self, uris: &[&str], names: &[&str]) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -1,7 +1,8 @@
 //! Lets a call go on only if its caller has shown a credential that allows its method.
 //!
 //! The secret comes as `authorization: Bearer ...` (RFC 6750) and goes no further than this layer. A call without that
-//! header is that of its connection's client certificate, if there is one. Without authentication this layer does nothing at all, and the request has no [`Caller`](crate::callers::Caller).
+//! header is that of its connection's client certificate, if there is one. Without authentication this layer does
+//! nothing at all, and the request has no [`Caller`].
 
 use super::{Passed, Response, refuse};
 use crate::{
