@@ -145,6 +145,29 @@ async fn pages_are_served_encrypted_over_both_versions_of_http() {
     assert_eq!(timeout(PATIENCE, response).await.expect("answered").expect("an answer").status().as_u16(), 404);
 }
 
+#[tokio::test]
+async fn both_listeners_show_new_certificates_soon_after_their_files_change() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    authority.server().write(dir.path(), "pages");
+    let grpc = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let pages = ["--page-tls-cert", "pages.crt", "--page-tls-key", "pages.key"];
+    let server = Server::start(dir.path(), &[grpc, pages].concat());
+    let peer = Peer::trusting(&authority);
+    for (name, addr) in [("server", server.grpc.as_str()), ("pages", &server.pages["https://".len()..])] {
+        let addr: SocketAddr = addr.parse().expect("an address");
+        let new = authority.server();
+        new.write(dir.path(), name);
+        // The server looks at the files every second, and may find one of the two still the old one.
+        let shown = async {
+            while peer.connect(addr).await.expect("connected").get_ref().1.peer_certificates() != Some(&[new.der()]) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, shown).await.expect("the new certificate");
+    }
+}
+
 #[test]
 fn the_log_tells_when_the_certificate_has_expired() {
     let dir = TempDir::new().expect("a directory");
