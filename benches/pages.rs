@@ -19,7 +19,7 @@ use std::{
 use waypost::{
     app::{App, Clock, Draft},
     grpc::Health,
-    model::{Ending, Kind, Outcome, Violations},
+    model::{Ending, Kind, Outcome, Tenants, Violations},
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
     server::{Limits, Server, Web},
@@ -78,9 +78,9 @@ fn sessions(app: &App, links: &Links) -> [String; 2] {
         let merchant_id = Some("shop".parse().expect("an id"));
         let draft = Draft { merchant_id, kind, idempotency: None, ttl: None, body };
         runtime.block_on(async {
-            let created = app.create_session(draft, Violations::default()).await.expect("a session");
+            let created = app.create_session(draft, Violations::default(), &Tenants::All).await.expect("a session");
             let id = created.session.id;
-            app.record_outcome(id, Ending::bare(Outcome::Success)).await.expect("recorded");
+            app.record_outcome(id, Ending::bare(Outcome::Success), &Tenants::All).await.expect("recorded");
             let url = links.page_url(id);
             url[url.find("/r/").expect("a page")..].to_owned()
         })

@@ -40,7 +40,9 @@ use uuid::Uuid;
 use waypost::{
     app::{App, Clock, Explain, ResolveQuery},
     grpc::{self, Health, Merchants, Redirects, Router},
-    model::{Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Session, SessionId, Timestamp},
+    model::{
+        Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Session, SessionId, Tenants, Timestamp,
+    },
     proto::v1::ResolveRedirectRequest,
     redirect::Mode,
     server::{Http2, Limits, Server},
@@ -455,7 +457,8 @@ fn serve(app: App) -> SocketAddr {
             let health = Health::starting().await;
             let router = Router::new(Redirects::new(app.clone()), Merchants::new(app), &health);
             let mut server = Server::new(Limits { workers: std::num::NonZeroUsize::MIN, ..Limits::default() });
-            server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
+            server
+                .listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default(), grpc::Authentication::Off)));
             server.run(std::future::pending(), &health).await.expect("to serve");
         });
     });
@@ -473,7 +476,7 @@ async fn resolve(app: &App, session_id: SessionId) {
         deadline: None,
         explain: Explain::No,
     };
-    let answer = app.resolve_redirect(&query).await.expect("answered");
+    let answer = app.resolve_redirect(&query, &Tenants::All).await.expect("answered");
     assert!(answer.decision.redirect.is_some());
 }
 

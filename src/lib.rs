@@ -3,8 +3,8 @@
 //! # The path of one request
 //!
 //! ```text
-//! server        an accept loop deals connections to one single-threaded worker per core
-//! grpc          layers (explain, catch panics, shed, deadline), router, service -> from_proto
+//! server        an accept loop deals connections to one single-threaded worker per core; TLS
+//! grpc          layers (explain, catch panics, shed, deadline, authenticate), router, service -> from_proto
 //! app           resolve_redirect: load session and settings, ask the core
 //! redirect      PURE: select -> render -> append (and sign) -> check -> decide
 //! grpc          to_proto, or the one place that turns an error into a status
@@ -22,19 +22,21 @@
 //! - **Stages by type.** Only the check makes a [`redirect::CheckedUrl`], and only that is answered.
 //! - **Compile at create.** A template is read once, and what is known is bound; resolving fills what is left.
 //! - **One contract for stores.** Numbered clauses on [`store::Store`]; one suite runs every clause on every store.
+//! - **Tenants by type.** A use case comes to a session or to settings only with the [`model::Tenants`] that it acts for;
+//!   what belongs to others is not there.
 //! - **Acknowledged means durable** on every store but memory.
 //! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`],
-//!   [`pages::limits`].
+//!   [`pages::limits`], [`callers::limits`].
 //! - **Signed is what is said.** A [`redirect::Claims`] is signed and never a URL; a merchant whose returns are signed is
 //!   never sent a buyer without a token, and no preview has one that verifies.
-//! - **Never logged**: URLs, query values, keys, customer data.
+//! - **Never logged**: URLs, query values, secrets, keys, customer data.
 //!
 //! # Where the next thing goes
 //!
-//! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
-//! `grpc::from_proto` and `to_proto`. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and
-//! a line in `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option:
-//! [`cli`].
+//! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the
+//! contract: the proto, then `grpc::from_proto` and `to_proto`. A method: its line in [`grpc::auth`], which says what it
+//! asks of its caller. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and a line in
+//! `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option: [`cli`].
 
 // Whoever reads this code reads the private parts too: `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -43,9 +45,11 @@ pub mod model;
 pub mod redirect;
 pub mod store;
 pub mod app;
+pub mod callers;
 pub mod grpc;
 pub mod pages;
 pub mod server;
 pub mod cli;
+pub mod followed;
 pub mod telemetry;
 pub mod proto;

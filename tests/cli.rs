@@ -805,9 +805,12 @@ mod errors {
             (vec!["preview", NOBODY, "--order", "-"], "cannot be used with"),
             (vec!["preview", NOBODY, "--merchant", "m"], "cannot be used with"),
             (vec!["get", NOBODY, "--timeout", "2h"], "is longer than 1h"),
-            (vec!["get", NOBODY, "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+            (vec!["get", NOBODY, "--server", "https://a.example.com"], "has no port"),
+            (vec!["get", NOBODY, "--server", "https://127.0.0.1:1", "--tls-ca", "/no/file"], "--tls-ca /no/file"),
+            (vec!["get", NOBODY, "--tls-cert", "a.crt"], "--tls-key <FILE>"),
+            (vec!["get", NOBODY, "--token-file", "/no/file"], "--token-file /no/file"),
             (vec!["get", NOBODY, "--server", "localhost"], "has no port"),
-            (vec!["healthcheck", "--server", "https://a.example.com:443"], "TLS is not supported yet"),
+            (vec!["healthcheck", "--server", "https://a.example.com"], "has no port"),
         ] {
             run(&args).failed(2, saying);
         }
@@ -1174,6 +1177,7 @@ mod serve {
             ("WAYPOST_STORE", "memory:"),
             ("WAYPOST_SANDBOX", "1"),
             ("WAYPOST_ALLOW_UNAUTHENTICATED", "no"),
+            ("WAYPOST_REFLECTION", "off"),
             ("WAYPOST_WORKERS", "1"),
             ("WAYPOST_RETENTION", "24h"),
             ("WAYPOST_LAME_DUCK", "0s"),
@@ -1199,6 +1203,7 @@ mod serve {
             ("WAYPOST_STORE", "mongodb:", "'--store <URL>': is not a store"),
             ("WAYPOST_SANDBOX", "maybe", "'--sandbox'"),
             ("WAYPOST_ALLOW_UNAUTHENTICATED", "maybe", "'--allow-unauthenticated'"),
+            ("WAYPOST_REFLECTION", "maybe", "'--reflection <SWITCH>'"),
             ("WAYPOST_WORKERS", "0", "'--workers <N>'"),
             ("WAYPOST_RETENTION", "1h", "'--retention <TIME>': is below 24h"),
             ("WAYPOST_LAME_DUCK", "soon", "'--lame-duck <TIME>'"),
@@ -1212,7 +1217,7 @@ mod serve {
     #[test]
     fn an_address_that_others_reach_needs_a_word_of_its_own() {
         run(&["serve", "--grpc-addr", "0.0.0.0:0"]).check(&expect![[r#"
-            stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
+            stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: give --credentials-file, listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
             exit code 1
         "#]]);
         // With the word it is tried: RFC 5737 keeps this address from being anybody's.

@@ -3,8 +3,8 @@
 use super::{App, Error, notices};
 use crate::{
     model::{
-        Idempotency, Kind, Merchant, MerchantId, Notice, Outcome, ReturnUrls, Rule, Session, SessionId, Timestamp,
-        Violations, limits,
+        Idempotency, Kind, Merchant, MerchantId, Notice, Outcome, ReturnUrls, Rule, Session, SessionId, Tenants,
+        Timestamp, Violations, limits,
     },
     redirect::{Policy, Seal, Template},
     store::Created,
@@ -42,10 +42,15 @@ pub struct CreatedSession {
 
 impl App {
     /// Creates a session, or returns the first response to the same idempotency key.
-    pub async fn create_session(&self, draft: Draft, violations: Violations) -> Result<CreatedSession, Error> {
+    pub async fn create_session(
+        &self,
+        draft: Draft,
+        violations: Violations,
+        tenants: &Tenants,
+    ) -> Result<CreatedSession, Error> {
         let well_formed = violations.is_empty();
         let idempotency = draft.idempotency.clone();
-        match self.prepare(draft, violations).await {
+        match self.prepare(draft, violations, tenants).await {
             Ok(Prepared { session, notices, .. }) => {
                 let session = session.with_notices(&notices);
                 match self.store.create(session.clone()).await? {
@@ -83,6 +88,7 @@ impl App {
         &self,
         draft: Draft,
         mut violations: Violations,
+        tenants: &Tenants,
     ) -> Result<Prepared, (Error, Option<(MerchantId, Kind)>)> {
         let Draft { merchant_id, kind, idempotency, ttl, body } = draft;
         let Some(merchant_id) = merchant_id else {
@@ -91,10 +97,7 @@ impl App {
             compile_return_urls(kind, &body, &unknown, &mut violations);
             return Err((Error::Invalid(violations), None));
         };
-        let merchant = match self.store.merchant(&merchant_id).await {
-            Ok(found) => found.unwrap_or_else(|| Merchant::default_for(merchant_id.clone()).into()),
-            Err(error) => return Err((error.into(), None)),
-        };
+        let merchant = self.settings(&merchant_id, tenants).await.map_err(|error| (error, None))?;
         let templates = compile_return_urls(kind, &body, &merchant.policy(self.mode), &mut violations);
         check_auto_return(kind, &body, &merchant, &mut violations);
         if !violations.is_empty() {

@@ -2,20 +2,22 @@
 
 use super::{App, Error};
 use crate::{
-    model::{Session, SessionId, Timestamp},
+    model::{Session, SessionId, Tenants, Timestamp},
     store::Loaded,
 };
 use std::sync::Arc;
 
 impl App {
     /// A session, and the time from which its expiry is seen.
-    pub async fn get_session(&self, id: SessionId) -> Result<(Arc<Session>, Timestamp), Error> {
-        let Loaded { session, .. } = self.load(id).await?;
+    pub async fn get_session(&self, id: SessionId, tenants: &Tenants) -> Result<(Arc<Session>, Timestamp), Error> {
+        let Loaded { session, .. } = self.load(id, tenants).await?;
         Ok((session, self.clock.now()))
     }
 
-    /// A session with its merchant.
-    pub(super) async fn load(&self, id: SessionId) -> Result<Loaded, Error> {
-        self.store.session(id).await?.ok_or(Error::SessionNotFound)
+    /// A session with its merchant: the one way in which use cases come to a session. To whoever does not act for its
+    /// merchant it is not there, and nothing tells the two cases apart.
+    pub(super) async fn load(&self, id: SessionId, tenants: &Tenants) -> Result<Loaded, Error> {
+        let loaded = self.store.session(id).await?;
+        loaded.filter(|loaded| tenants.include(&loaded.session.merchant_id)).ok_or(Error::SessionNotFound)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{App, Error, create_session::compile_template};
 use crate::{
-    model::{Etag, Kind, Merchant, MerchantId, Outcome, Precedence, Violations},
+    model::{Etag, Kind, Merchant, MerchantId, Outcome, Precedence, Tenants, Violations},
     redirect::{AppScheme, OriginPattern, Template},
     store::Replaced,
 };
@@ -30,9 +30,21 @@ pub struct MerchantChange {
 }
 
 impl App {
-    /// A merchant's settings; the defaults when it was never written.
-    pub async fn get_merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
-        Ok(self.store.merchant(&id).await?.unwrap_or_else(|| Merchant::default_for(id).into()))
+    /// A merchant's settings; the defaults when it was never written, and to whoever does not act for it.
+    pub async fn get_merchant(&self, id: MerchantId, tenants: &Tenants) -> Result<Arc<Merchant>, Error> {
+        match self.settings(&id, tenants).await {
+            Err(Error::OtherMerchant) => Ok(Merchant::default_for(id).into()),
+            settings => settings,
+        }
+    }
+
+    /// The settings that hold for a merchant: the one way in which use cases come to them. The store is not even asked
+    /// about the merchants of others, so that the time of the answer says nothing about them either.
+    pub(super) async fn settings(&self, id: &MerchantId, tenants: &Tenants) -> Result<Arc<Merchant>, Error> {
+        if !tenants.include(id) {
+            return Err(Error::OtherMerchant);
+        }
+        Ok(self.store.merchant(id).await?.unwrap_or_else(|| Merchant::default_for(id.clone()).into()))
     }
 
     /// Changes a merchant's settings. What is wrong with the change's own fields stands in `violations`, and `id` is `None` when it is
@@ -42,6 +54,7 @@ impl App {
         id: Option<MerchantId>,
         change: MerchantChange,
         violations: Violations,
+        tenants: &Tenants,
     ) -> Result<Arc<Merchant>, Error> {
         let Some(id) = id else {
             // Whose settings change is unknown; what is wrong with the change by itself is said all the same.
@@ -52,7 +65,7 @@ impl App {
                 .unwrap_or(Error::Invalid(Violations::default())));
         };
         loop {
-            let before = self.get_merchant(id.clone()).await?;
+            let before = self.settings(&id, tenants).await?;
             if change.etag.is_some_and(|etag| etag != before.etag()) {
                 return Err(Error::EtagMismatch);
             }

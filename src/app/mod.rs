@@ -1,6 +1,7 @@
 //! The use cases, one file each, shared by both ways in: gRPC and the buyers' pages.
 //!
-//! A use case loads, asks the pure core, and saves. It knows neither the wire nor which store it speaks to.
+//! A use case loads, asks the pure core, and saves. It knows neither the wire nor which store it speaks to. It is told
+//! for which merchants it acts ([`Tenants`](crate::model::Tenants)), and what belongs to others is not there.
 
 mod create_session;
 mod get_session;
@@ -109,6 +110,9 @@ pub enum Error {
     /// There is no such session.
     #[error("there is no such session")]
     SessionNotFound,
+    /// The caller does not act for the merchant that it names. Nothing was looked up.
+    #[error("the caller does not act for the merchant")]
+    OtherMerchant,
     /// The merchant is not in the state that the caller read.
     #[error("the merchant changed since its etag was read")]
     EtagMismatch,

@@ -7,7 +7,7 @@ use super::{
     resolve_redirect::{Circumstances, answer, with_question},
 };
 use crate::{
-    model::{Ending, Merchant, Notice, Outcome, ReturnUrls, Session, SessionId, Violations, limits},
+    model::{Ending, Merchant, Notice, Outcome, ReturnUrls, Session, SessionId, Tenants, Violations, limits},
     redirect::{Seal, Template},
 };
 
@@ -33,17 +33,17 @@ pub struct Preview {
 
 impl App {
     /// Answers for every outcome. Writes nothing.
-    pub async fn preview_redirects(&self, source: PreviewSource) -> Result<Preview, Error> {
+    pub async fn preview_redirects(&self, source: PreviewSource, tenants: &Tenants) -> Result<Preview, Error> {
         let now = self.clock.now();
         let circumstances = self.circumstances(now, Seal::Specimen);
         let (session, merchant, notices) = match source {
             PreviewSource::Session(id) => {
-                let loaded = self.load(id).await?;
+                let loaded = self.load(id, tenants).await?;
                 let notices = notices(&loaded.session, &unbound(&loaded.session), &loaded.merchant, circumstances);
                 (loaded.session, loaded.merchant, notices)
             }
             PreviewSource::Draft(draft, violations) => {
-                let prepared = self.prepare(*draft, violations).await.map_err(|(error, _)| error)?;
+                let prepared = self.prepare(*draft, violations, tenants).await.map_err(|(error, _)| error)?;
                 let Prepared { session, merchant, notices } = prepared;
                 (session.into(), merchant, notices)
             }

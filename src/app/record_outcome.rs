@@ -2,7 +2,7 @@
 
 use super::{App, Error};
 use crate::{
-    model::{Ending, Session, SessionId, Timestamp},
+    model::{Ending, Session, SessionId, Tenants, Timestamp},
     store::Replaced,
 };
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub struct Recorded {
 
 impl App {
     /// Records how a session ended, unless that says nothing new.
-    pub async fn record_outcome(&self, id: SessionId, report: Ending) -> Result<Recorded, Error> {
+    pub async fn record_outcome(&self, id: SessionId, report: Ending, tenants: &Tenants) -> Result<Recorded, Error> {
         loop {
-            let session = self.load(id).await?.session;
+            let session = self.load(id, tenants).await?.session;
             let now = self.clock.now();
             let Some(next) = session.record(report.clone(), now) else {
                 return Ok(Recorded { session, applied: false, now });

@@ -2,7 +2,7 @@
 
 use super::{App, Error, Seen, Signer};
 use crate::{
-    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Timestamp},
+    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Tenants, Timestamp},
     redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, Template, decide},
     store::Loaded,
 };
@@ -83,15 +83,15 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
 
 impl App {
     /// Decides where the buyer goes. Writes nothing.
-    pub async fn resolve_redirect(&self, query: &ResolveQuery) -> Result<Answer, Error> {
-        Ok(self.resolve_with_session(query).await?.answer)
+    pub async fn resolve_redirect(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Answer, Error> {
+        Ok(self.resolve_with_session(query, tenants).await?.answer)
     }
 
     /// The same, with what it was decided from.
-    pub async fn resolve_with_session(&self, query: &ResolveQuery) -> Result<Resolved, Error> {
+    pub async fn resolve_with_session(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Resolved, Error> {
         let Loaded { session, merchant } = match (query.outcome, query.wait) {
-            (None, wait) if !wait.is_zero() => self.load_ended(query).await?,
-            _ => self.load(query.session_id).await?,
+            (None, wait) if !wait.is_zero() => self.load_ended(query, tenants).await?,
+            _ => self.load(query.session_id, tenants).await?,
         };
         let now = self.clock.now();
         let ending = ending_in_question(query, session.ending_at(now));
@@ -105,7 +105,7 @@ impl App {
     }
 
     /// Loads a session once an outcome is recorded, or when waiting for one is over.
-    async fn load_ended(&self, query: &ResolveQuery) -> Result<Loaded, Error> {
+    async fn load_ended(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Loaded, Error> {
         let mut until = Instant::now() + query.wait;
         if let Some(deadline) = query.deadline {
             until = until.min(deadline.checked_sub(TIME_TO_ANSWER).unwrap_or(deadline));
@@ -113,7 +113,7 @@ impl App {
         // Before the first look, so that no change between look and wait is missed.
         let mut changes = self.store.changes(query.session_id);
         loop {
-            let loaded = self.load(query.session_id).await?;
+            let loaded = self.load(query.session_id, tenants).await?;
             let now = self.clock.now();
             if loaded.session.ending_at(now).is_some() {
                 return Ok(loaded);
@@ -121,7 +121,7 @@ impl App {
             // Running out of time is an end too, and nobody announces it.
             let until = until.min(Instant::now() + now.until(loaded.session.expire_time));
             if tokio::time::timeout_at(until, changes.changed()).await.is_err() {
-                return self.load(query.session_id).await;
+                return self.load(query.session_id, tenants).await;
             }
         }
     }

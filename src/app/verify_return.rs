@@ -2,7 +2,7 @@
 
 use super::{App, Error};
 use crate::{
-    model::{MerchantId, Session, Timestamp},
+    model::{MerchantId, Session, Tenants, Timestamp},
     redirect::Verified,
 };
 use std::sync::Arc;
@@ -28,8 +28,14 @@ pub struct Judged {
 }
 
 impl App {
-    /// Judges what came back to that merchant. A token is not used up, and a bad one is no error.
-    pub async fn verify_return(&self, merchant_id: &MerchantId, returned: &Returned) -> Result<Judged, Error> {
+    /// Judges what came back to that merchant. A token is not used up, and a bad one is no error. To whoever does not
+    /// act for the merchant its session is not there; the verdict is no secret, as the keys for it are public.
+    pub async fn verify_return(
+        &self,
+        merchant_id: &MerchantId,
+        returned: &Returned,
+        tenants: &Tenants,
+    ) -> Result<Judged, Error> {
         let now = self.clock.now();
         let keys = self.signing_keys();
         let verified = match returned {
@@ -38,7 +44,11 @@ impl App {
         };
         let id = verified.claims.as_ref().and_then(|claims| claims.session_id.parse().ok());
         let session = match id {
-            Some(id) => self.store.session(id).await?.map(|loaded| loaded.session),
+            Some(id) => match self.load(id, tenants).await {
+                Ok(loaded) => Some(loaded.session),
+                Err(Error::SessionNotFound) => None,
+                Err(error) => return Err(error),
+            },
             None => None,
         };
         // A signature of ours over another merchant's session does not occur; if it did, it would show nothing.

@@ -5,7 +5,7 @@
 
 use super::{App, Error};
 use crate::{
-    model::{Ending, Outcome, Session, SessionId, Timestamp},
+    model::{Ending, Outcome, Session, SessionId, Tenants, Timestamp},
     store::Changes,
 };
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 pub struct SessionWatch {
     app: App,
     id: SessionId,
+    tenants: Tenants,
     changes: Changes,
     seen: Option<State>,
     /// Success was seen: it is final.
@@ -61,13 +62,14 @@ impl State {
 impl App {
     /// Watches a session. Nothing is loaded before the first [`SessionWatch::next`], but no change from now on is
     /// missed.
-    pub fn watch_session(&self, id: SessionId) -> SessionWatch {
-        self.watch_session_after(id, None)
+    pub fn watch_session(&self, id: SessionId, tenants: &Tenants) -> SessionWatch {
+        self.watch_session_after(id, None, tenants)
     }
 
     /// Watches a session for states later than the one that was seen already.
-    pub fn watch_session_after(&self, id: SessionId, seen: Option<State>) -> SessionWatch {
-        SessionWatch { app: self.clone(), id, changes: self.store.changes(id), seen, over: false }
+    pub fn watch_session_after(&self, id: SessionId, seen: Option<State>, tenants: &Tenants) -> SessionWatch {
+        let (app, tenants) = (self.clone(), tenants.clone());
+        SessionWatch { app, id, tenants, changes: self.store.changes(id), seen, over: false }
     }
 }
 
@@ -78,7 +80,7 @@ impl SessionWatch {
             return Ok(None);
         }
         loop {
-            let session = self.app.load(self.id).await?.session;
+            let session = self.app.load(self.id, &self.tenants).await?.session;
             let now = self.app.clock.now();
             let seen = Seen { session, now };
             let state = seen.state();

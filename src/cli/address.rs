@@ -3,11 +3,16 @@
 use http::Uri;
 use std::{fmt, str::FromStr};
 
-/// The address of a server that is spoken to without TLS.
+/// The address of a server, and whether it is spoken to with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress(Uri);
 
 impl ServerAddress {
+    /// Whether what is said to it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
     /// For the client to connect to.
     pub const fn uri(&self) -> &Uri {
         &self.0
@@ -19,20 +24,19 @@ impl FromStr for ServerAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(InvalidAddress::Tls),
-            _ => return Err(InvalidAddress::Form),
+        let scheme = scheme.to_ascii_lowercase();
+        if !["http", "https"].contains(&scheme.as_str()) {
+            return Err(InvalidAddress::Form);
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#', '@']) {
             return Err(InvalidAddress::Form);
         }
-        let uri: Uri = format!("http://{authority}/").parse().map_err(|_| InvalidAddress::Form)?;
+        let uri: Uri = format!("{scheme}://{authority}/").parse().map_err(|_| InvalidAddress::Form)?;
         if uri.host().is_none_or(str::is_empty) {
             return Err(InvalidAddress::Form);
         }
-        // HTTP's port 80 is never meant, and to try it would be a riddle.
+        // HTTP's own ports are never meant, and to try them would be a riddle.
         if uri.port_u16().is_none() {
             return Err(InvalidAddress::Port);
         }
@@ -42,21 +46,23 @@ impl FromStr for ServerAddress {
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0.authority().map_or("", http::uri::Authority::as_str))
+        write!(
+            f,
+            "{}://{}",
+            self.0.scheme_str().unwrap_or_default(),
+            self.0.authority().map_or("", http::uri::Authority::as_str)
+        )
     }
 }
 
 /// The text is not an address that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
-    /// Scheme `https`.
-    #[error("TLS is not supported yet: write http://HOST:PORT, and use it only over a network that you trust")]
-    Tls,
     /// Without a port.
-    #[error("has no port: write http://HOST:PORT, such as http://127.0.0.1:50051")]
+    #[error("has no port: write https://HOST:PORT, or http://HOST:PORT such as http://127.0.0.1:50051")]
     Port,
     /// Anything else.
-    #[error("is not an address: write http://HOST:PORT or HOST:PORT, with nothing before or after")]
+    #[error("is not an address: write https://HOST:PORT, http://HOST:PORT or HOST:PORT, with nothing before or after")]
     Form,
 }
 
@@ -77,11 +83,13 @@ mod tests {
         check("waypost.payments.svc:50051", Ok("http://waypost.payments.svc:50051"));
         check("[::1]:50051", Ok("http://[::1]:50051"));
         check("HTTP://localhost:1", Ok("http://localhost:1"));
+        check("https://pay.example.com:443", Ok("https://pay.example.com:443"));
+        check("HTTPS://[::1]:443/", Ok("https://[::1]:443"));
     }
 
     #[test]
     fn what_is_not_an_address_is_refused_with_what_to_write() {
-        check("https://pay.example.com:443", Err(InvalidAddress::Tls));
+        check("https://pay.example.com", Err(InvalidAddress::Port));
         check("localhost", Err(InvalidAddress::Port));
         check("http://localhost", Err(InvalidAddress::Port));
         for text in ["", ":50051", "http://:50051", "unix:///run/x", "a:1/path", "a:1?q", "me@a:1", "a b:1", "a:99999"]

@@ -1,7 +1,7 @@
 //! The options of every command that asks a server, and the one way in which they ask: connect, call once, give up
 //! when the time is over.
 
-use super::{address::ServerAddress, failure::Failure, json};
+use super::{address::ServerAddress, client_tls::ClientTls, failure::Failure, json, token::Token};
 use clap::Args;
 use prost::{Message, Name};
 use std::{error::Error, time::Duration};
@@ -36,13 +36,19 @@ impl Client {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
-    /// The server, spoken to without TLS: `http://HOST:PORT` or `HOST:PORT`.
+    /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS")]
     pub server: ServerAddress,
 
     /// The longest to wait for the server, connecting included; at most 1h.
     #[arg(long, env = "WAYPOST_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
+
+    #[command(flatten)]
+    pub token: Token,
+
+    #[command(flatten)]
+    pub tls: ClientTls,
 }
 
 /// Where `waypost serve` listens unless it is told otherwise.
@@ -66,10 +72,23 @@ impl Connection {
         Self { timeout: self.timeout.saturating_add(wait), ..self.clone() }
     }
 
-    /// Connects and makes one call. The server is told how much time is left.
+    /// Connects and makes one call, showing the secret if there is one. The server is told how much time is left.
     pub fn call<M, R>(
         &self,
         message: M,
+        method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        let mut request = Request::new(message);
+        if let Some(header) = self.token.header()? {
+            request.metadata_mut().insert("authorization", header);
+        }
+        self.send(request, method)
+    }
+
+    /// The same with a request as it is.
+    pub fn send<M, R>(
+        &self,
+        request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +97,7 @@ impl Connection {
             .map_err(|error| Failure::NoAnswer(format!("cannot start: {error}")))?;
         let answer = runtime.block_on(async {
             let end = Instant::now() + self.timeout;
-            tokio::time::timeout_at(end, self.call_until(end, message, method)).await.map_err(|_| self.out_of_time())?
+            tokio::time::timeout_at(end, self.call_until(end, request, method)).await.map_err(|_| self.out_of_time())?
         });
         // A name that is still being looked up cannot be stopped; dropping the runtime would wait for it.
         runtime.shutdown_background();
@@ -88,17 +107,21 @@ impl Connection {
     async fn call_until<M, R>(
         &self,
         end: Instant,
-        message: M,
+        mut request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        let channel = Endpoint::from(self.server.uri().clone()).connect().await.map_err(|error| {
-            Failure::NoAnswer(format!(
-                "cannot reach {}: {}; is a server running there? --server names another",
-                self.server,
-                innermost(&error)
-            ))
+        let endpoint = Endpoint::from(self.server.uri().clone());
+        let connected = match self.server.is_encrypted() {
+            true => endpoint.connect_with_connector(self.tls.connector()?).await,
+            false => endpoint.connect().await,
+        };
+        let channel = connected.map_err(|error| {
+            let hint = match self.server.is_encrypted() {
+                true => "is a server with TLS running there, and is its authority that of --tls-ca?",
+                false => "is a server running there? --server names another",
+            };
+            Failure::NoAnswer(format!("cannot reach {}: {}; {hint}", self.server, innermost(&error)))
         })?;
-        let mut request = Request::new(message);
         request.set_timeout(end.saturating_duration_since(Instant::now()));
         method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
     }
@@ -108,11 +131,14 @@ impl Connection {
         match status.source() {
             // What tonic makes of the time that the request was given; no server of ours answers it.
             _ if status.code() == Code::Cancelled => self.out_of_time(),
-            Some(cause) => Failure::NoAnswer(format!(
-                "no answer from {}: {}; is it a Waypost server?",
-                self.server,
-                innermost(cause)
-            )),
+            Some(cause) => {
+                // In TLS 1.3 a client hears only now that its certificate was refused.
+                let hint = match self.server.is_encrypted() {
+                    true => "is it a Waypost server, and if it asks for a certificate, is that of --tls-cert good?",
+                    false => "is it a Waypost server?",
+                };
+                Failure::NoAnswer(format!("no answer from {}: {}; {hint}", self.server, innermost(cause)))
+            }
             None => Failure::Refused(status.into()),
         }
     }

@@ -3,11 +3,13 @@
 use super::{
     address::ServerAddress,
     client::{Connection, DEFAULT_SERVER, timeout},
+    client_tls::ClientTls,
     failure::Failure,
+    token::Token,
 };
 use clap::Args;
 use std::time::Duration;
-use tonic::Code;
+use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// Whose health.
@@ -17,23 +19,28 @@ pub struct Healthcheck {
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
 
-    /// The server, spoken to without TLS: `http://HOST:PORT` or `HOST:PORT`.
+    /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS", help_heading = "Connection")]
     server: ServerAddress,
 
     /// The longest to wait for the server; shorter than that of other commands, as platforms ask often.
     #[arg(long, env = "WAYPOST_HEALTHCHECK_TIMEOUT", default_value = "2s", value_name = "TIME", value_parser = timeout, help_heading = "Connection")]
     timeout: Duration,
+
+    #[command(flatten)]
+    tls: ClientTls,
 }
 
 impl Healthcheck {
     /// Succeeds when the server says `SERVING`. Everything else is [`Failure::Unhealthy`]: to Docker, exit codes above
     /// 1 are reserved.
     pub fn run(self) -> Result<String, Failure> {
-        let connection = Connection { server: self.server, timeout: self.timeout };
+        let connection =
+            Connection { server: self.server, timeout: self.timeout, token: Token::default(), tls: self.tls };
         let service = self.service.unwrap_or_default();
-        let request = HealthCheckRequest { service: service.clone() };
-        let answer = connection.call(request, async |channel, request| HealthClient::new(channel).check(request).await);
+        let request = Request::new(HealthCheckRequest { service: service.clone() });
+        // Everybody may ask for the health, so no secret is sent along.
+        let answer = connection.send(request, async |channel, request| HealthClient::new(channel).check(request).await);
         match answer {
             Ok(answer) if answer.status() == ServingStatus::Serving => Ok("serving".into()),
             Ok(answer) => Err(Failure::Unhealthy(format!("the server is {}", answer.status().as_str_name()))),

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub enum Merchant {
     /// Shows a merchant's settings.
     #[command(after_help = "Example:\n  waypost merchant get 6CQXXXXXXXYE1")]
-    Get(Get),
+    Get(Box<Get>),
     /// Changes a merchant's settings: those that are named, and no others.
     #[command(after_help = "\
 Examples:

@@ -4,6 +4,8 @@
 //! own. Each returns the text to print, so that nothing else writes to standard output.
 
 mod serve;
+mod access;
+mod serve_tls;
 
 mod create;
 mod get;
@@ -20,6 +22,7 @@ mod verify;
 mod address;
 mod body;
 mod client;
+mod client_tls;
 mod failure;
 mod json;
 mod notices;
@@ -29,6 +32,7 @@ mod session;
 mod signing;
 mod table;
 mod time;
+mod token;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -91,7 +95,7 @@ Examples:
     /// Makes a database ready for this version. Safe to repeat, and while servers run.
     #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
     Migrate(migrate::Migrate),
-    /// Makes a secret for a file of the server.
+    /// Makes a secret of a deployment. Asks no server.
     #[command(subcommand)]
     Keygen(keygen::Keygen),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.

@@ -1,13 +1,17 @@
 //! `waypost serve`: puts the parts together, says where it listens, and runs until it is told to stop.
 
-use super::signing::Signing;
+use super::{
+    access::{Access, Reflection},
+    serve_tls::{self, ServeTls, Tls},
+    signing::Signing,
+};
 use crate::{
     app::{App, Clock},
-    grpc::{self, Health, Merchants, Redirects, Router},
+    grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
-    server::{Http2, Limits, Server, Web},
+    server::{Encrypted, Http2, Limits, Server, Web},
     store::{Store, StoreUrl, backup},
     telemetry::{self, LogFormat},
 };
@@ -37,7 +41,7 @@ pub struct Serve {
     page_addr: PageAddr,
 
     /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com`. Default:
-    /// `http://` and the address of the page listener.
+    /// `http://`, or `https://` with --page-tls-cert, and the address of the page listener.
     #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL")]
     public_url: Option<PublicUrl>,
 
@@ -60,10 +64,6 @@ pub struct Serve {
     /// serves a stand-in checkout.
     #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
     sandbox: bool,
-
-    /// Serves on an address that other machines reach, although calls are not authenticated.
-    #[arg(long, env = "WAYPOST_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
-    allow_unauthenticated: bool,
 
     /// Threads that serve calls [default: one per core].
     #[arg(long, env = "WAYPOST_WORKERS", value_name = "N")]
@@ -91,6 +91,12 @@ pub struct Serve {
 
     #[command(flatten)]
     signing: Signing,
+
+    #[command(flatten)]
+    access: Access,
+
+    #[command(flatten)]
+    tls: ServeTls,
 }
 
 impl Serve {
@@ -115,12 +121,10 @@ impl Serve {
     }
 
     async fn serve(&self) -> Result<(), String> {
-        if !self.grpc_addr.ip().is_loopback() && !self.allow_unauthenticated {
-            return Err(format!(
-                "--grpc-addr {} is reachable from other machines, and calls are not authenticated: listen on a loopback \
-                 address, or give --allow-unauthenticated if the network lets only trusted callers through",
-                self.grpc_addr
-            ));
+        let authentication = self.access.authentication(self.grpc_addr)?;
+        let tls = self.tls.grpc()?;
+        if tls.is_none() && matches!(authentication, Authentication::By(_)) && !self.grpc_addr.ip().is_loopback() {
+            tracing::warn!("secrets travel unencrypted: give --tls-cert, unless a proxy on this machine encrypts them");
         }
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
@@ -151,20 +155,34 @@ impl Serve {
         if let Some(Pages { links, .. }) = &pages {
             redirects = redirects.linking(Arc::clone(links));
         }
-        let router = Router::new(redirects, Merchants::new(app.clone()), &health);
-        server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
-        let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
-        if let Some(Pages { listener, links, .. }) = pages {
-            let router = pages::router(app.clone(), links, server.drain());
-            server.listen_with(listener, Web::new(router), &pages::limits::places());
+        let mut router = Router::new(redirects, Merchants::new(app.clone()), &health);
+        if self.access.reflection(mode) == Reflection::Off {
+            router = router.without_reflection();
         }
-        self.announce(addr, public_url.as_ref())
+        let edge = grpc::edge(router, &grpc::Limits::default(), authentication.clone());
+        match tls.clone() {
+            Some(tls) => server.listen(listener, Encrypted::new(Http2::new(edge), tls)),
+            None => server.listen(listener, Http2::new(edge)),
+        };
+        let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
+        let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
+        if let Some(Pages { listener, links, tls, .. }) = pages {
+            let web = Web::new(pages::router(app.clone(), links, server.drain()));
+            match tls {
+                Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
+                None => server.listen_with(listener, web, &pages::limits::places()),
+            };
+        }
+        self.announce(addr, public_url.as_ref(), &authentication, &tls)
             .map_err(|error| format!("cannot write to standard output: {error}"))?;
         health.serving().await;
         let drained = tokio::select! {
             drained = server.run(stop, &health) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
             () = follow(&*store, &health) => unreachable!("following never ends"),
+            never = authentication.follow() => match never {},
+            never = serve_tls::follow(&tls) => match never {},
+            never = serve_tls::follow(&page_tls) => match never {},
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -177,9 +195,11 @@ impl Serve {
             format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
         })?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        let tls = self.tls.pages()?;
+        let of_listener = if tls.is_some() { PublicUrl::of_encrypted_listener } else { PublicUrl::of_listener };
         let public_url = match &self.public_url {
             Some(url) => url.clone(),
-            None => PublicUrl::of_listener(addr).ok_or_else(|| {
+            None => of_listener(addr).ok_or_else(|| {
                 format!("--page-addr {addr} is no address that a browser can open: give --public-url, such as https://pay.example.com")
             })?,
         };
@@ -197,7 +217,7 @@ impl Serve {
             }
         };
         let links = Arc::new(Links::new(public_url.clone(), keys, mode));
-        Ok(Some(Pages { listener, links, public_url }))
+        Ok(Some(Pages { listener, links, public_url, tls }))
     }
 
     fn limits(&self) -> Limits {
@@ -211,7 +231,13 @@ impl Serve {
     }
 
     /// Says where it listens, and how to try it.
-    fn announce(&self, addr: SocketAddr, pages: Option<&PublicUrl>) -> io::Result<()> {
+    fn announce(
+        &self,
+        addr: SocketAddr,
+        pages: Option<&PublicUrl>,
+        authentication: &Authentication,
+        tls: &Tls,
+    ) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let sandbox = if self.sandbox { " (sandbox)" } else { "" };
         writeln!(out, "waypost {}{sandbox}", env!("CARGO_PKG_VERSION"))?;
@@ -220,6 +246,17 @@ impl Serve {
             writeln!(out, "  pages  {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
+        let secured = match (authentication, tls) {
+            (Authentication::Off, None) => None,
+            (Authentication::Off, Some(_)) => Some("with TLS".to_owned()),
+            (Authentication::By(known), None) => Some(format!("by {} credentials", known.current().len())),
+            (Authentication::By(known), Some(_)) => Some(format!("by {} credentials, with TLS", known.current().len())),
+        };
+        // What to paste would need a secret, which is nobody's to print, or the name in a certificate.
+        if let Some(secured) = secured {
+            writeln!(out, "  access {secured}")?;
+            return out.flush();
+        }
         if let (true, Some(url)) = (self.sandbox, pages) {
             writeln!(
                 out,
@@ -273,6 +310,7 @@ struct Pages {
     listener: TcpListener,
     links: Arc<Links>,
     public_url: PublicUrl,
+    tls: Tls,
 }
 
 /// Where pages are served.

@@ -2,15 +2,16 @@
 
 use super::{
     Limits, Router,
-    layers::{deadline::LimitTime, foreign::Foreign, panic::CatchPanic, shed::Shed},
+    auth::Authentication,
+    layers::{authenticate::Authenticate, deadline::LimitTime, foreign::Foreign, panic::CatchPanic, shed::Shed},
 };
 
-/// What a connection calls: from the outside in, errors are explained, panics caught, calls counted and refused, and
-/// bounded in time. Panics are caught outside the others, so that a fault in a layer ends one call as well.
-pub type Edge<R, M> = Foreign<CatchPanic<Shed<LimitTime<Router<R, M>>>>>;
+/// What a connection calls: from the outside in, errors are explained, panics caught, calls counted and refused,
+/// bounded in time, and authenticated. Panics are caught outside the others, so that a fault in a layer ends one call as well.
+pub type Edge<R, M> = Foreign<CatchPanic<Shed<LimitTime<Authenticate<Router<R, M>>>>>>;
 
 /// Puts the layers around `router`. Clones of the edge count their calls together.
-pub fn edge<R, M>(router: Router<R, M>, limits: &Limits) -> Edge<R, M> {
-    let timed = LimitTime::new(router, limits);
+pub fn edge<R, M>(router: Router<R, M>, limits: &Limits, authentication: Authentication) -> Edge<R, M> {
+    let timed = LimitTime::new(Authenticate::new(router, authentication), limits);
     Foreign(CatchPanic(Shed::new(timed, limits.max_calls)))
 }

@@ -1,6 +1,6 @@
 //! `waypost.v1.MerchantService`: each method reads the request, calls one use case, and writes the answer.
 
-use super::{from_proto, status::to_status, to_proto};
+use super::{auth, from_proto, status::to_status, to_proto};
 use crate::{
     app::{App, Error},
     proto::v1::{self, merchant_service_server::MerchantService},
@@ -26,8 +26,9 @@ impl MerchantService for Merchants {
         &self,
         request: Request<v1::GetMerchantRequest>,
     ) -> Result<Response<v1::GetMerchantResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let id = from_proto::get_merchant(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
-        let merchant = self.app.get_merchant(id).await.map_err(to_status)?;
+        let merchant = self.app.get_merchant(id, &tenants).await.map_err(to_status)?;
         Ok(Response::new(v1::GetMerchantResponse { merchant: Some(to_proto::merchant(&merchant)) }))
     }
 
@@ -35,8 +36,9 @@ impl MerchantService for Merchants {
         &self,
         request: Request<v1::UpdateMerchantRequest>,
     ) -> Result<Response<v1::UpdateMerchantResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (id, change, violations) = from_proto::update_merchant(request.into_inner(), self.app.mode());
-        let merchant = self.app.update_merchant(id, change, violations).await.map_err(to_status)?;
+        let merchant = self.app.update_merchant(id, change, violations, &tenants).await.map_err(to_status)?;
         Ok(Response::new(v1::UpdateMerchantResponse { merchant: Some(to_proto::merchant(&merchant)) }))
     }
 }

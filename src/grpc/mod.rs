@@ -1,7 +1,7 @@
 //! The gRPC edge: the one place that knows generated types and [`tonic::Status`].
 //!
 //! [`edge()`] puts the layers around the [`Router`], and what it returns is served by [`crate::server::Http2`].
-//!
+pub mod auth;
 pub mod edge;
 mod from_proto;
 pub mod health;
@@ -13,6 +13,7 @@ pub mod router;
 pub mod status;
 mod to_proto;
 
+pub use auth::Authentication;
 pub use edge::{Edge, edge};
 pub use health::Health;
 pub use layers::deadline::Deadline;

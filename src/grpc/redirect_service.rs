@@ -1,16 +1,17 @@
 //! `waypost.v1.RedirectService`: each method reads the request, calls one use case, and writes the answer.
 
 use super::{
-    Deadline, from_proto,
+    Deadline, auth, from_proto,
     limits::{MAX_WATCH_AGE, MAX_WATCHES, RETRY_AFTER_OVERLOAD},
     status::{self, to_status},
     to_proto,
 };
 use crate::{
     app::{App, CreatedSession, Error, PreviewSource, Seen, SessionWatch},
+    callers::Scope,
     model::{SessionId, Violations},
     pages::Links,
-    proto::v1::{self, ErrorReason, redirect_service_server::RedirectService},
+    proto::v1::{self, ErrorReason, preview_redirects_request::Source, redirect_service_server::RedirectService},
     server::Drain,
 };
 use futures_util::{
@@ -24,7 +25,7 @@ use std::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::sleep,
 };
 use tonic::{Code, Request, Response, Status};
 
@@ -64,12 +65,16 @@ impl Redirects {
     }
 
     /// Ready when a watch that begins now has to end, whatever its session does.
-    fn end_of_watch(&self) -> impl Future<Output = ()> + Send + use<> {
+    fn end_of_watch<R: Future<Output = ()> + Send>(&self, revoked: R) -> impl Future<Output = ()> + Send + use<R> {
         let drained = self.drain.as_ref().map(Drain::streams_end);
         async move {
             let drained = async { if let Some(drained) = drained { drained.await } else { pending().await } };
-            // The age at which connections go too, so that no connection is held longer by a session that stays open.
-            let _ = timeout(MAX_WATCH_AGE, drained).await;
+            tokio::select! {
+                () = drained => {}
+                () = revoked => {}
+                // The age at which connections go too, so that none is held longer by a session that stays open.
+                () = sleep(MAX_WATCH_AGE) => {}
+            }
         }
     }
 }
@@ -80,8 +85,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::CreateCheckoutRequest>,
     ) -> Result<Response<v1::CreateCheckoutResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (draft, violations) = from_proto::checkout(request.into_inner());
-        let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
+        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
@@ -92,8 +98,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::CreateOrderRequest>,
     ) -> Result<Response<v1::CreateOrderResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (draft, violations) = from_proto::order(request.into_inner());
-        let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
+        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
@@ -104,8 +111,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::CreatePaymentRequest>,
     ) -> Result<Response<v1::CreatePaymentResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (draft, violations) = from_proto::payment(request.into_inner());
-        let created = self.app.create_session(draft, violations).await.map_err(to_status)?;
+        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
         let CreatedSession { session, replayed, now } = created;
         let notices = to_proto::notices(&session.notices());
         let session = Some(to_proto::session(&session, now, self.links()));
@@ -119,7 +127,7 @@ impl RedirectService for Redirects {
         let mut violations = Violations::default();
         let id = from_proto::session_id(&request.get_ref().session_id, &mut violations);
         let id = id.ok_or_else(|| to_status(Error::Invalid(violations)))?;
-        let (session, now) = self.app.get_session(id).await.map_err(to_status)?;
+        let (session, now) = self.app.get_session(id, &auth::tenants(&request)).await.map_err(to_status)?;
         Ok(Response::new(v1::GetSessionResponse { session: Some(to_proto::session(&session, now, self.links())) }))
     }
 
@@ -127,8 +135,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::RecordOutcomeRequest>,
     ) -> Result<Response<v1::RecordOutcomeResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (id, report) = from_proto::record(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
-        let recorded = self.app.record_outcome(id, report).await.map_err(to_status)?;
+        let recorded = self.app.record_outcome(id, report, &tenants).await.map_err(to_status)?;
         let session = Some(to_proto::session(&recorded.session, recorded.now, self.links()));
         Ok(Response::new(v1::RecordOutcomeResponse { session, applied: recorded.applied }))
     }
@@ -138,8 +147,9 @@ impl RedirectService for Redirects {
         request: Request<v1::ResolveRedirectRequest>,
     ) -> Result<Response<v1::ResolveRedirectResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
+        let tenants = auth::tenants(&request);
         let query = from_proto::resolve(request.into_inner(), deadline).map_err(Error::Invalid).map_err(to_status)?;
-        let answer = self.app.resolve_redirect(&query).await.map_err(to_status)?;
+        let answer = self.app.resolve_redirect(&query, &tenants).await.map_err(to_status)?;
         let redirect = to_proto::redirect(answer, self.page_url(query.session_id));
         Ok(Response::new(v1::ResolveRedirectResponse { redirect: Some(redirect) }))
     }
@@ -154,10 +164,15 @@ impl RedirectService for Redirects {
         let id = from_proto::session_id(&request.get_ref().session_id, &mut violations);
         let id = id.ok_or_else(|| to_status(Error::Invalid(violations)))?;
         let place = Arc::clone(&self.watches).try_acquire_owned().map_err(|_| too_many_watches())?;
-        let mut watch = self.app.watch_session(id);
+        let mut watch = self.app.watch_session(id, &auth::tenants(&request));
         // Loaded before the answer begins, so that an unknown session is an ordinary error.
         let first = watch.next().await.map_err(to_status)?;
-        let state = Watching { service: self.clone(), watch, end: Box::pin(self.end_of_watch()), _place: place };
+        let state = Watching {
+            service: self.clone(),
+            watch,
+            end: Box::pin(self.end_of_watch(auth::revoked(&request))),
+            _place: place,
+        };
         let rest = stream::unfold(Some(state), Watching::step);
         let first = first.map(|seen| Ok(self.watched(&seen)));
         Ok(Response::new(Box::pin(stream::iter(first).chain(rest))))
@@ -167,12 +182,16 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::PreviewRedirectsRequest>,
     ) -> Result<Response<v1::PreviewRedirectsResponse>, Status> {
+        if let Some(Source::SessionId(_)) = request.get_ref().source {
+            auth::require(&request, Scope::Read).map_err(|status| *status)?;
+        }
+        let tenants = auth::tenants(&request);
         let (source, prefix) = from_proto::preview(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
         let page_url = match &source {
             PreviewSource::Session(id) => self.page_url(*id),
             PreviewSource::Draft(..) => String::new(),
         };
-        let preview = self.app.preview_redirects(source).await.map_err(|error| match error {
+        let preview = self.app.preview_redirects(source, &tenants).await.map_err(|error| match error {
             // The fields of a draft stand within the field that holds it.
             Error::Invalid(violations) => to_status(Error::Invalid(violations.within(prefix))),
             other => to_status(other),
@@ -184,8 +203,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::VerifyReturnRequest>,
     ) -> Result<Response<v1::VerifyReturnResponse>, Status> {
+        let tenants = auth::tenants(&request);
         let (id, returned) = from_proto::verify(request.into_inner()).map_err(Error::Invalid).map_err(to_status)?;
-        let judged = self.app.verify_return(&id, &returned).await.map_err(to_status)?;
+        let judged = self.app.verify_return(&id, &returned, &tenants).await.map_err(to_status)?;
         Ok(Response::new(to_proto::judged(judged, self.links())))
     }
 }

@@ -28,8 +28,8 @@ pub struct Router<R, M> {
     redirect: RedirectServiceServer<R>,
     merchant: MerchantServiceServer<M>,
     health: HealthServer<HealthService>,
-    reflection: Reflection,
-    reflection_alpha: Reflection,
+    /// Version 1 and its predecessor; `None` when descriptors are not told.
+    reflection: Option<[Reflection; 2]>,
 }
 
 /// The type of a reflection service has no name.
@@ -50,13 +50,21 @@ impl<R: RedirectService, M: MerchantService> Router<R, M> {
             redirect: RedirectServiceServer::new(redirect).max_decoding_message_size(MAX_REQUEST_BYTES),
             merchant: MerchantServiceServer::new(merchant).max_decoding_message_size(MAX_REQUEST_BYTES),
             health: health.server().max_decoding_message_size(MAX_REQUEST_BYTES),
-            reflection: BoxCloneSyncService::new(
-                descriptors().build_v1().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
-            ),
-            reflection_alpha: BoxCloneSyncService::new(
-                descriptors().build_v1alpha().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
-            ),
+            reflection: Some([
+                BoxCloneSyncService::new(
+                    descriptors().build_v1().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
+                ),
+                BoxCloneSyncService::new(
+                    descriptors().build_v1alpha().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
+                ),
+            ]),
         }
+    }
+
+    /// Tells nobody the descriptors.
+    #[must_use]
+    pub fn without_reflection(self) -> Self {
+        Self { reflection: None, ..self }
     }
 }
 
@@ -70,12 +78,12 @@ impl<R: RedirectService, M: MerchantService> Service<Request<Incoming>> for Rout
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        match service_of(request.uri().path()) {
-            "waypost.v1.RedirectService" => self.redirect.call(request),
-            "waypost.v1.MerchantService" => self.merchant.call(request),
-            "grpc.health.v1.Health" => self.health.call(request),
-            "grpc.reflection.v1.ServerReflection" => self.reflection.call(request),
-            "grpc.reflection.v1alpha.ServerReflection" => self.reflection_alpha.call(request),
+        match (service_of(request.uri().path()), &mut self.reflection) {
+            ("waypost.v1.RedirectService", _) => self.redirect.call(request),
+            ("waypost.v1.MerchantService", _) => self.merchant.call(request),
+            ("grpc.health.v1.Health", _) => self.health.call(request),
+            ("grpc.reflection.v1.ServerReflection", Some([v1, _])) => v1.call(request),
+            ("grpc.reflection.v1alpha.ServerReflection", Some([_, v1alpha])) => v1alpha.call(request),
             _ => Box::pin(ready(Ok(no_such_service()))),
         }
     }
@@ -89,7 +97,6 @@ impl<R, M> Clone for Router<R, M> {
             merchant: self.merchant.clone(),
             health: self.health.clone(),
             reflection: self.reflection.clone(),
-            reflection_alpha: self.reflection_alpha.clone(),
         }
     }
 }

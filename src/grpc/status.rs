@@ -47,6 +47,11 @@ pub fn to_status(failed: Error) -> Status {
             "idempotency_key was used before with other content: send the same content, or use a new key",
         ),
         Error::SessionNotFound => error(Code::NotFound, ErrorReason::SessionNotFound, "no session has this session_id"),
+        Error::OtherMerchant => error(
+            Code::PermissionDenied,
+            ErrorReason::PermissionDenied,
+            "the credential does not act for this merchant_id: use one whose merchants include it",
+        ),
         Error::EtagMismatch => error(
             Code::Aborted,
             ErrorReason::EtagMismatch,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::{ResolveQuery, Resolved},
-    model::{Ending, Kind, Outcome, Session, SessionId},
+    model::{Ending, Kind, Outcome, Session, SessionId, Tenants},
 };
 use askama::Template;
 use axum::{
@@ -95,7 +95,7 @@ impl Button {
 
 /// `GET /c/{token}`
 pub async fn show(State(pages): State<Pages>, CheckoutLink(id): CheckoutLink, headers: HeaderMap) -> Response {
-    match pages.app.resolve_with_session(&ResolveQuery::recorded(id, Duration::ZERO)).await {
+    match pages.app.resolve_with_session(&ResolveQuery::recorded(id, Duration::ZERO), &Tenants::All).await {
         Ok(resolved) => page(&pages, &resolved, &headers),
         Err(error) => problem::failed(error, &pages, &headers),
     }
@@ -157,7 +157,7 @@ pub async fn act(
     form: Result<Form<Pressed>, FormRejection>,
 ) -> Response {
     let Ok(Form(Pressed { button })) = form else { return problem::refused(&pages, &headers) };
-    match pages.app.record_outcome(id, button.report(id)).await {
+    match pages.app.record_outcome(id, button.report(id), &Tenants::All).await {
         Ok(_) => see_other(&format!("{}/done", pages.links.checkout_path(id).unwrap_or_default())),
         Err(error) => problem::failed(error, &pages, &headers),
     }

@@ -8,7 +8,7 @@ use super::{
     opened::ReturnLink,
     problem,
 };
-use crate::app::State as Seen;
+use crate::{app::State as Seen, model::Tenants};
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderName},
@@ -36,7 +36,7 @@ pub async fn stream(
         return problem::unavailable(&pages, &headers);
     };
     let seen = query.as_deref().and_then(|query| Seen::from_text(query.strip_prefix("seen=")?));
-    let mut watch = pages.app.watch_session_after(id, seen);
+    let mut watch = pages.app.watch_session_after(id, seen, &Tenants::All);
     let drained = pages.drain.streams_end();
     let turned = async move {
         let _place = place;

@@ -66,6 +66,11 @@ impl PublicUrl {
     pub fn of_listener(addr: SocketAddr) -> Option<Self> {
         (!addr.ip().is_unspecified()).then(|| Self { origin: format!("http://{addr}").into(), path: "".into() })
     }
+
+    /// The same of a page listener with TLS.
+    pub fn of_encrypted_listener(addr: SocketAddr) -> Option<Self> {
+        (!addr.ip().is_unspecified()).then(|| Self { origin: format!("https://{addr}").into(), path: "".into() })
+    }
 }
 
 impl FromStr for PublicUrl {

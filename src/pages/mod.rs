@@ -1,7 +1,8 @@
 //! What buyers see: the page that a payment returns to, and in the sandbox a checkout to pay at. Beside them, the public
 //! keys that merchants verify signed returns with.
 //!
-//! Every page asks a use case of [`crate::app`] and shows the answer; nothing about redirects is decided here. A page
+//! Every page asks a use case of [`crate::app`] and shows the answer; nothing about redirects is decided here. Pages act
+//! for the deployment itself (`Tenants::All`): a link's token is all the authority that its buyer needs. A page
 //! says no more than its session's state supports, shows every value as text, and asks no third party for anything.
 //!
 //! Read [`token`] for who may see a page, [`return_page`] for the page itself, [`edge`] for what holds for all of them.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::{ResolveQuery, Resolved},
-    model::limits::AUTO_RETURN_DELAY_MAX,
+    model::{Tenants, limits::AUTO_RETURN_DELAY_MAX},
     redirect::{CheckedUrl, Delivery},
 };
 use askama::Template;
@@ -68,7 +68,8 @@ pub async fn show(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let resolved = match pages.app.resolve_with_session(&ResolveQuery::recorded(id, OUTCOME_WAIT)).await {
+    let resolved = match pages.app.resolve_with_session(&ResolveQuery::recorded(id, OUTCOME_WAIT), &Tenants::All).await
+    {
         Ok(resolved) => resolved,
         Err(error) => return problem::failed(error, &pages, &headers),
     };

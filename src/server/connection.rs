@@ -1,6 +1,6 @@
 //! The life of one connection, whatever is spoken on it: served until its age, the drain, or the grace limit ends it.
 
-use super::{admission::Ticket, drain::Drain, limits::Limits};
+use super::{admission::Ticket, drain::Drain, limits::Limits, stream::Stream};
 use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
@@ -11,20 +11,19 @@ use std::{
 use tokio::net::TcpStream;
 
 /// What is spoken on the connections of a listener.
-///
-/// TLS goes between accept and this: the stream that a protocol gets becomes plain or encrypted, and the handshake
-/// has its own limit, as the preface has.
 pub trait Protocol: Send + Sync + 'static {
     /// Serves one connection to its end. Runs on the connection's worker, and ends soon after
     /// [`Drain::stopped`] of `life` is ready.
-    fn serve(&self, stream: TcpStream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>>;
+    fn serve(&self, stream: Stream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>>;
 }
 
 /// What a protocol needs to know to end its connection in time.
 pub struct Life {
     /// How long this connection is served before it is told to go.
     pub max_age: Duration,
-    /// How long the peer may take to begin.
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How long the peer may take to begin, once it is connected or the handshake is done.
     pub preface_timeout: Duration,
     /// When the server ends.
     pub drain: Drain,
@@ -50,7 +49,12 @@ pub(super) struct Accepted {
 
 impl Life {
     pub(super) fn new(limits: &Limits, drain: Drain) -> Self {
-        Self { max_age: jittered(limits.max_connection_age), preface_timeout: limits.preface_timeout, drain }
+        Self {
+            max_age: jittered(limits.max_connection_age),
+            handshake_timeout: limits.handshake_timeout,
+            preface_timeout: limits.preface_timeout,
+            drain,
+        }
     }
 }
 
@@ -61,7 +65,7 @@ impl Accepted {
         // Without Nagle's algorithm: with it, throughput measured a tenth.
         let registered = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
         let end = match registered {
-            Ok(stream) => protocol.serve(stream, life).await,
+            Ok(stream) => protocol.serve(Stream::Plain(stream), life).await,
             Err(error) => End::Failed(error.into()),
         };
         tracing::debug!(?end, "connection ended");

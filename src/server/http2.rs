@@ -4,13 +4,15 @@ use super::{
     connection::{End, Life, Protocol},
     guard::Guarded,
     limits,
+    peer::PeerNames,
+    stream::Stream,
 };
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{cell::RefCell, convert::Infallible, error::Error, future::Future, pin::Pin};
-use tokio::net::TcpStream;
 
-/// Serves a service over HTTP/2 with prior knowledge, as gRPC does without TLS.
+/// Serves a service over HTTP/2, with prior knowledge as gRPC does, or as a TLS handshake agreed. Requests of a peer that
+/// has shown a certificate have its [`PeerNames`] as an extension.
 ///
 /// The service must always be ready: it refuses what is too much rather than wait, because a service that is not
 /// ready would hold up the whole connection. `poll_ready` is not asked.
@@ -47,9 +49,9 @@ where
     S::Future: Send + 'static,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    fn serve(&self, stream: TcpStream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
+    fn serve(&self, stream: Stream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
+        let service = AlwaysReady { service: RefCell::new(self.service.clone()), peer: stream.peer_names() };
         let stream = Guarded::new(stream, life.preface_timeout, &life.drain);
-        let service = AlwaysReady(RefCell::new(self.service.clone()));
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         Box::pin(async move {
             let mut connection = std::pin::pin!(connection);
@@ -77,17 +79,23 @@ impl From<hyper::Result<()>> for End {
 
 /// A tower service as hyper's, which calls by shared reference. A connection calls from one task only, so the cell is
 /// never borrowed twice; cloning the service for each call would move its counters between cores.
-struct AlwaysReady<S>(RefCell<S>);
+struct AlwaysReady<S> {
+    service: RefCell<S>,
+    peer: Option<PeerNames>,
+}
 
-impl<S, R> hyper::service::Service<R> for AlwaysReady<S>
+impl<S, B> hyper::service::Service<http::Request<B>> for AlwaysReady<S>
 where
-    S: tower::Service<R>,
+    S: tower::Service<http::Request<B>>,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
-    fn call(&self, request: R) -> Self::Future {
-        self.0.borrow_mut().call(request)
+    fn call(&self, mut request: http::Request<B>) -> Self::Future {
+        if let Some(peer) = &self.peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        self.service.borrow_mut().call(request)
     }
 }

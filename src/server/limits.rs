@@ -13,6 +13,11 @@ pub struct Limits {
     /// Connections of all listeners that have no places of their own.
     pub places: Places,
 
+    /// Time for a TLS handshake. Default 10 s, as for the preface, which comes after it with its own: two round trips and
+    /// two lost packets on a bad line. Each handshake costs us a signature, and a peer that stops in its middle costs
+    /// nothing more but its place.
+    pub handshake_timeout: Duration,
+
     /// Time for a new connection to send the 24 bytes of the HTTP/2 preface, or as many of an HTTP/1 request. Default
     /// 10 s: two lost packets on a bad line. Without it a silent peer would hold its place for ever.
     pub preface_timeout: Duration,
@@ -36,6 +41,7 @@ impl Default for Limits {
         Self {
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             places: Places::default(),
+            handshake_timeout: Duration::from_secs(10),
             preface_timeout: Duration::from_secs(10),
             max_connection_age: Duration::from_secs(30 * 60),
             lame_duck: Duration::ZERO,
@@ -97,6 +103,9 @@ pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Time that the peer has to say that it is there.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Names of a peer that are read of its certificate. Real ones have one or two.
+pub(super) const MAX_PEER_NAMES: usize = 64;
 
 /// Time for the whole head of an HTTP/1 request, which also bounds how long an idle connection is kept. Longer than
 /// browsers and proxies take between two requests of one page.

@@ -2,7 +2,8 @@
 //!
 //! One accept loop per listener runs on the caller's runtime and deals connections in turn to one worker thread per
 //! core, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
-//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for browsers.
+//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for browsers,
+//! either of them inside of [`Encrypted`] for TLS.
 //!
 //! It never looks into a call, and it knows neither gRPC nor Waypost.
 //!
@@ -25,6 +26,9 @@ mod drain;
 mod guard;
 mod http2;
 mod limits;
+mod peer;
+mod stream;
+mod tls;
 mod web;
 mod worker;
 
@@ -32,6 +36,9 @@ pub use connection::{End, Life, Protocol};
 pub use drain::Drain;
 pub use http2::Http2;
 pub use limits::{Limits, Places};
+pub use peer::{PeerName, PeerNames};
+pub use stream::Stream;
+pub use tls::{Encrypted, Inside, TlsFiles};
 pub use web::Web;
 
 use accept::Listener;
@@ -99,7 +106,7 @@ impl Server {
     /// 1. `announce` says that nothing new should come; for the time of [`Limits::lame_duck`] everything is served as
     ///    before, while load balancers take notice.
     /// 2. Nothing is accepted any more. Every connection gets a GOAWAY and finishes its calls; those that have not
-    ///    even sent their preface are closed.
+    ///    even sent their preface, or not finished their handshake, are closed.
     /// 3. `announce` ends the streams that would never end by themselves.
     /// 4. What is open after [`Limits::grace`] is cut.
     ///

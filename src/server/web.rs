@@ -6,6 +6,7 @@ use super::{
     connection::{End, Life, Protocol},
     guard::Guarded,
     limits,
+    stream::Stream,
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -14,9 +15,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{convert::Infallible, error::Error, future::Future, pin::Pin};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 
-/// Serves a service over HTTP/1 or HTTP/2 without TLS.
+/// Serves a service over HTTP/1 or HTTP/2.
 pub struct Web<S> {
     service: S,
     builder: auto::Builder<TokioExecutor>,
@@ -55,7 +56,7 @@ where
     S::Future: Send + 'static,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    fn serve(&self, stream: TcpStream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
+    fn serve(&self, stream: Stream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
         let stream = Guarded::new(stream, life.preface_timeout, &life.drain);
         let service = TowerToHyperService::new(self.service.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();

@@ -81,7 +81,10 @@ impl Served {
                     redirects = redirects.linking(Arc::new(links));
                 }
                 let router = Router::new(redirects, Merchants::new(app), &health);
-                server.listen(listener, Http2::new(grpc::edge(router, &grpc::Limits::default())));
+                server.listen(
+                    listener,
+                    Http2::new(grpc::edge(router, &grpc::Limits::default(), grpc::Authentication::Off)),
+                );
                 health.serving().await;
                 let shutdown = async {
                     tokio::select! {

@@ -3,7 +3,7 @@
 use super::served::Served;
 use serde_json::json;
 use waypost::{
-    model::{Kind, Outcome},
+    model::{Kind, Outcome, Tenants},
     redirect::Mode,
 };
 
@@ -22,13 +22,16 @@ async fn each_button_records_its_outcome_and_leads_to_the_buyers_page() {
             let checkout = served.checkout(id);
             let pressed = served.post(&checkout, &format!("button={button}")).await;
             assert_eq!((pressed.status, pressed.header("location")), (303, &*format!("{checkout}/done")));
-            let (session, now) = served.app.get_session(id).await.expect("the session");
+            let (session, now) = served.app.get_session(id, &Tenants::All).await.expect("the session");
             assert_eq!(session.ending_at(now).expect("an end").outcome, outcome);
             let done = served.get(pressed.header("location")).await;
             assert_eq!(done.header("refresh"), format!("0;url={}", served.page(id)));
             // Again, and nothing changes.
             served.post(&checkout, &format!("button={button}")).await;
-            assert_eq!(served.app.get_session(id).await.expect("the session").0.version, session.version);
+            assert_eq!(
+                served.app.get_session(id, &Tenants::All).await.expect("the session").0.version,
+                session.version
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::{
 use waypost::{
     app::{App, Clock, Draft, MerchantChange, Signer},
     grpc::Health,
-    model::{Ending, Kind, Outcome, SessionId, Violations},
+    model::{Ending, Kind, Outcome, SessionId, Tenants, Violations},
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
     server::{Drained, Limits, Server, Web},
@@ -88,11 +88,11 @@ impl Served {
             ttl: None,
             body: with_essentials(kind, body),
         };
-        self.app.create_session(draft, Violations::default()).await.expect("a session").session.id
+        self.app.create_session(draft, Violations::default(), &Tenants::All).await.expect("a session").session.id
     }
 
     pub async fn record(&self, id: SessionId, outcome: Outcome) {
-        self.app.record_outcome(id, Ending::bare(outcome)).await.expect("recorded");
+        self.app.record_outcome(id, Ending::bare(outcome), &Tenants::All).await.expect("recorded");
     }
 
     /// A session that ended like this.
@@ -104,7 +104,7 @@ impl Served {
 
     pub async fn merchant(&self, change: MerchantChange) {
         let id = Some("shop".parse().expect("an id"));
-        self.app.update_merchant(id, change, Violations::default()).await.expect("settings");
+        self.app.update_merchant(id, change, Violations::default(), &Tenants::All).await.expect("settings");
     }
 
     /// The path of a session's page.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use waypost::{
     app::{MerchantChange, Returned, Signer},
-    model::{Kind, Outcome},
+    model::{Kind, Outcome, Tenants},
     redirect::{Mode, SigningKey, SigningKeys, Verdict, to_pem},
     store::{MemoryStore, Store},
 };
@@ -39,7 +39,8 @@ fn button(answer: &Answer) -> Option<String> {
 
 async fn verdict(served: &Served, url: &str) -> (Verdict, Option<Outcome>) {
     let merchant = "shop".parse().expect("an id");
-    let judged = served.app.verify_return(&merchant, &Returned::Url(url.to_owned())).await.expect("a verdict");
+    let judged =
+        served.app.verify_return(&merchant, &Returned::Url(url.to_owned()), &Tenants::All).await.expect("a verdict");
     (judged.verified.verdict, judged.verified.claims.map(|claims| claims.outcome))
 }
 

@@ -4,7 +4,7 @@ use super::served::Served;
 use serde_json::json;
 use waypost::{
     app::MerchantChange,
-    model::{Ending, Kind, Outcome},
+    model::{Ending, Kind, Outcome, Tenants},
     redirect::Mode,
 };
 
@@ -35,7 +35,7 @@ async fn hostile_values_show_as_text_only() {
             };
             let id = served.create(kind, body).await;
             let ending = Ending { payment_id: Some(long.as_str().into()), ..Ending::bare(Outcome::Pending) };
-            served.app.record_outcome(id, ending).await.expect("recorded");
+            served.app.record_outcome(id, ending, &Tenants::All).await.expect("recorded");
             for path in [served.page(id), served.checkout(id)] {
                 let answer = served.get(&path).await;
                 assert_eq!(answer.status, 200);

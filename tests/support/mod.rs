@@ -197,7 +197,7 @@ impl Running {
                 let health = Health::starting().await;
                 health.serving().await;
                 let router = Router::new(service.clone(), service, &health);
-                server.listen(listener, Http2::new(edge(router, &calls)));
+                server.listen(listener, Http2::new(edge(router, &calls, grpc::Authentication::Off)));
                 let shutdown = async { stopped.await.unwrap_or(()) };
                 server.run(shutdown, &health).await.unwrap()
             })

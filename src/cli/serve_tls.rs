@@ -1,0 +1,67 @@
+//! The options of `waypost serve` about encryption.
+
+use crate::{
+    followed::Followed,
+    server::{Inside, TlsFiles},
+};
+use clap::Args;
+use rustls::ServerConfig;
+use std::{convert::Infallible, future::pending, path::PathBuf, sync::Arc};
+
+/// Certificates and keys, all of them PEM files that are read again when they change.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct ServeTls {
+    /// The certificate of the gRPC listener, followed by those that lead to its authority. With it, gRPC is served with
+    /// TLS only. All of these files are PEM, and read again when they change.
+    #[arg(long, env = "WAYPOST_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate.
+    #[arg(long, env = "WAYPOST_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// The authorities of the callers' certificates: a caller without one is refused in the handshake. What a certificate
+    /// allows stands in the credentials file.
+    #[arg(long, env = "WAYPOST_TLS_CLIENT_CA", value_name = "FILE", requires_all = ["tls_cert", "credentials_file"])]
+    tls_client_ca: Option<PathBuf>,
+
+    /// The certificate of the page listener, as `--tls-cert` is that of gRPC.
+    #[arg(long, env = "WAYPOST_PAGE_TLS_CERT", value_name = "FILE", requires = "page_tls_key")]
+    page_tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate.
+    #[arg(long, env = "WAYPOST_PAGE_TLS_KEY", value_name = "FILE", requires = "page_tls_cert")]
+    page_tls_key: Option<PathBuf>,
+}
+
+/// The encryption of one listener; `None` without certificates.
+pub type Tls = Option<Arc<Followed<ServerConfig>>>;
+
+impl ServeTls {
+    /// That of the gRPC listener.
+    pub fn grpc(&self) -> Result<Tls, String> {
+        let files = files(&self.tls_cert, &self.tls_key, &self.tls_client_ca);
+        files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose()
+    }
+
+    /// That of the page listener. Browsers are never asked for certificates.
+    pub fn pages(&self) -> Result<Tls, String> {
+        let files = files(&self.page_tls_cert, &self.page_tls_key, &None);
+        files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose()
+    }
+}
+
+/// Clap has made sure that both or none are there.
+fn files(certificate: &Option<PathBuf>, key: &Option<PathBuf>, authorities: &Option<PathBuf>) -> Option<TlsFiles> {
+    let (certificate, key) = certificate.clone().zip(key.clone())?;
+    Some(TlsFiles { certificate, key, client_authorities: authorities.clone() })
+}
+
+/// Looks after the files for as long as it is polled.
+pub async fn follow(tls: &Tls) -> Infallible {
+    match tls {
+        Some(tls) => tls.follow().await,
+        None => pending().await,
+    }
+}

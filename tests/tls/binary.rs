@@ -1,0 +1,216 @@
+//! The binary with certificates: its listeners, its commands, and what it refuses.
+
+use crate::{
+    certificates::Authority,
+    served::{PATIENCE, Peer},
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+fn waypost(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    // Names of files in the arguments are those of the directory.
+    command.env_clear().current_dir(dir).args(args);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// An authority, `ca.crt`, with a certificate for the server and one for a client.
+fn certificates(dir: &Path) -> Authority {
+    let authority = Authority::new("ours");
+    fs::write(dir.join("ca.crt"), authority.pem()).expect("written");
+    authority.server().write(dir, "server");
+    authority.client(&["spiffe://example.org/shop"], &[]).write(dir, "client");
+    authority
+}
+
+struct Server {
+    process: Child,
+    grpc: String,
+    pages: String,
+    /// Kept, as a server whose standard output is closed would fail to write to it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut process = waypost(dir, &["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
+            .args(["--store", "memory:", "--workers", "1"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let (mut grpc, mut pages) = (String::new(), String::new());
+        while grpc.is_empty() || pages.is_empty() {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["gRPC", addr] => grpc = addr.to_owned(),
+                ["pages", url] => pages = url.to_owned(),
+                _ => {}
+            }
+        }
+        Self { process, grpc, pages, _stdout: stdout }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn commands_speak_to_a_server_whose_authority_they_are_told() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path());
+    let server = Server::start(dir.path(), &["--tls-cert", "server.crt", "--tls-key", "server.key"]);
+    let port = server.grpc.rsplit(':').next().expect("a port");
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("https://{host}:{port}");
+        for command in [&["healthcheck"][..], &["merchant", "get", "m1"]] {
+            let output =
+                waypost(dir.path(), command).args(["--server", &url, "--tls-ca", "ca.crt"]).output().expect("run");
+            assert!(output.status.success(), "{command:?} {url}: {}", stderr(&output));
+        }
+    }
+    let url = format!("https://{}", server.grpc);
+    let unknown = waypost(dir.path(), &["merchant", "get", "m1", "--server", &url]).output().expect("run");
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(stderr(&unknown).contains("UnknownIssuer"), "{}", stderr(&unknown));
+    let plain = waypost(dir.path(), &["merchant", "get", "m1", "--server", &server.grpc]).output().expect("run");
+    assert_eq!(plain.status.code(), Some(3), "{}", stderr(&plain));
+}
+
+#[test]
+fn commands_show_their_certificate_to_a_server_that_asks() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path());
+    let entry =
+        "[[credential]]\nname = 'shop'\nidentity = 'spiffe://example.org/shop'\nmerchants = 'all'\nscopes = ['read']\n";
+    fs::write(dir.path().join("credentials.toml"), entry).expect("written");
+    let tls = ["--tls-cert", "server.crt", "--tls-key", "server.key", "--tls-client-ca", "ca.crt"];
+    let server = Server::start(dir.path(), &[&tls[..], &["--credentials-file", "credentials.toml"]].concat());
+    let url = format!("https://{}", server.grpc);
+    let own = ["--tls-ca", "ca.crt", "--tls-cert", "client.crt", "--tls-key", "client.key"];
+    for command in [&["healthcheck"][..], &["merchant", "get", "m1"]] {
+        let output = waypost(dir.path(), command).args(own).args(["--server", &url]).output().expect("run");
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+        let output = waypost(dir.path(), command).args(&own[..2]).args(["--server", &url]).output().expect("run");
+        assert!(!output.status.success() && !stderr(&output).contains("reason:"), "{}", stderr(&output));
+    }
+    let denied = waypost(dir.path(), &["merchant", "set", "m1", "--name", "N", "--server", &url]).args(own).output();
+    assert!(stderr(&denied.expect("run")).contains("reason: PERMISSION_DENIED"));
+}
+
+#[tokio::test]
+async fn pages_are_served_encrypted_over_both_versions_of_http() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    let server = Server::start(dir.path(), &["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"]);
+    let addr: SocketAddr = server.pages.strip_prefix("https://").expect("links are https").parse().expect("an address");
+    let peer = Peer::trusting(&authority);
+
+    let mut stream = peer.clone().offering(&[b"http/1.1"]).connect(addr).await.expect("connected");
+    let head = "GET /r/nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("answered").expect("text");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("content-security-policy"), "{answer}");
+
+    let stream = peer.offering(&[b"h2", b"http/1.1"]).connect(addr).await.expect("connected");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = http::Request::get(format!("https://{addr}/r/nothing")).body(()).expect("a request");
+    let (response, _) = client.ready().await.expect("ready").send_request(request, true).expect("sent");
+    assert_eq!(timeout(PATIENCE, response).await.expect("answered").expect("an answer").status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn both_listeners_show_new_certificates_soon_after_their_files_change() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    authority.server().write(dir.path(), "pages");
+    let grpc = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let pages = ["--page-tls-cert", "pages.crt", "--page-tls-key", "pages.key"];
+    let server = Server::start(dir.path(), &[grpc, pages].concat());
+    let peer = Peer::trusting(&authority);
+    for (name, addr) in [("server", server.grpc.as_str()), ("pages", &server.pages["https://".len()..])] {
+        let addr: SocketAddr = addr.parse().expect("an address");
+        let new = authority.server();
+        new.write(dir.path(), name);
+        // The server looks at the files every second, and may find one of the two still the old one.
+        let shown = async {
+            while peer.connect(addr).await.expect("connected").get_ref().1.peer_certificates() != Some(&[new.der()]) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, shown).await.expect("the new certificate");
+    }
+}
+
+#[test]
+fn the_log_tells_when_the_certificate_has_expired() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    authority.expired_server().write(dir.path(), "expired");
+    for (name, tells) in [("server", false), ("expired", true)] {
+        let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
+        // RFC 5737 keeps this address from being anybody's, so the server ends.
+        let serve = ["serve", "--grpc-addr", "192.0.2.1:0", "--allow-unauthenticated", "--store", "memory:"];
+        let output = waypost(dir.path(), &serve).args(["--tls-cert", &certificate, "--tls-key", &key]).output();
+        let told = stderr(&output.expect("run"));
+        assert!(told.contains("cannot listen"), "{told}");
+        assert_eq!(told.contains("the certificate has expired"), tells, "{told}");
+    }
+}
+
+#[test]
+fn serve_refuses_files_that_do_not_belong_together_and_options_that_need_others() {
+    let dir = TempDir::new().expect("a directory");
+    certificates(dir.path());
+    fs::write(dir.path().join("empty"), "").expect("written");
+    for (args, code, saying) in [
+        (
+            vec!["--tls-cert", "server.crt", "--tls-key", "client.key"],
+            1,
+            "--tls-cert server.crt: cannot be used with client.key",
+        ),
+        (vec!["--tls-cert", "empty", "--tls-key", "server.key"], 1, "empty: holds no certificate"),
+        (vec!["--tls-cert", "server.crt", "--tls-key", "empty"], 1, "empty: is no private key in PEM"),
+        (vec!["--tls-cert", "missing", "--tls-key", "server.key"], 1, "--tls-cert missing"),
+        (vec!["--page-tls-cert", "server.crt", "--page-tls-key", "client.key"], 1, "--page-tls-cert server.crt"),
+        (vec!["--tls-cert", "server.crt"], 2, "--tls-key"),
+        (vec!["--page-tls-key", "server.key"], 2, "--page-tls-cert"),
+        (
+            vec!["--tls-cert", "server.crt", "--tls-key", "server.key", "--tls-client-ca", "ca.crt"],
+            2,
+            "--credentials-file",
+        ),
+        (vec!["--tls-client-ca", "ca.crt", "--credentials-file", "empty"], 2, "--tls-cert"),
+    ] {
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--store", "memory:"];
+        let output = waypost(dir.path(), &serve).args(&args).output().expect("run");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(saying), "{args:?}: {}", stderr(&output));
+    }
+}

@@ -1,0 +1,8 @@
+//! Connections with TLS: who may have one, what becomes of it, and whom a client certificate names.
+
+mod binary;
+mod certificates;
+mod handshakes;
+mod identities;
+mod reload;
+mod served;
