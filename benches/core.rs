@@ -80,7 +80,7 @@ fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<
 }
 
 /// Five placeholders, four of them bound at create; the final check included.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn resolve_payment_with_five_placeholders(bencher: Bencher) {
     let (session, settings) = (session(Kind::Payment, BITGPT), ReturnUrls::default());
     bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
@@ -102,7 +102,7 @@ fn resolve_payments_at_random(bencher: Bencher) {
 }
 
 /// Four parameters added.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn resolve_order(bencher: Bencher) {
     let (session, settings) = (session(Kind::Order, PLAIN), ReturnUrls::default());
     bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
@@ -120,7 +120,7 @@ fn claims(session: &Session) -> Claims<'_> {
 }
 
 /// The same with a token: nearly all that it costs more is the signature.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn resolve_order_signed(bencher: Bencher) {
     let (session, settings, keys) = (session(Kind::Order, PLAIN), ReturnUrls::default(), keys());
     bencher.bench(|| {
@@ -131,7 +131,7 @@ fn resolve_order_signed(bencher: Bencher) {
 }
 
 /// What that signature costs whoever verifies it.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn verify_a_return(bencher: Bencher) {
     let (session, keys) = (session(Kind::Order, PLAIN), keys());
     let url = resolved_url(&session, &keys);
@@ -140,7 +140,7 @@ fn verify_a_return(bencher: Bencher) {
 }
 
 /// The settings' template leads into the body, which is read for it.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
     let session = session(Kind::Payment, PLAIN);
     let mut settings = ReturnUrls::default();
@@ -149,13 +149,13 @@ fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
 }
 
 /// What the final check cannot do without.
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn url_parse_alone(bencher: Bencher) {
     let url = "https://example.com/redirect?id=invoice_01986132-e354-7676-9b4a-fc8dd5c5253e&metadata-value-spaced=custom-value-2&metadata-value-normal=custom-value-1&item=PAYMENT_INTENT&payment=123456789";
     bencher.bench(|| url::Url::parse(black_box(url)));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn compile_and_bind_a_session(bencher: Bencher) {
     bencher.bench(|| session(Kind::Payment, black_box(BITGPT)));
 }

@@ -21,10 +21,11 @@ fuzz_target!(|input: (u8, &str)| {
     if policy.check_template(&template, Kind::Order.added_params()).is_err() {
         return;
     }
-    assert!(text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'\\'));
+    // The keys of placeholders may hold spaces.
     if template.placeholders().next().is_some() {
         return;
     }
+    assert!(text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'\\'));
     let url = Url::parse(text).expect("accepted is a URL");
     assert!(url.username().is_empty() && url.password().is_none());
     let written = url.as_str();

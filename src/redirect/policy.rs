@@ -9,7 +9,8 @@ use super::{
     template::{Filled, Hint, Template, well_formed_percent},
 };
 use crate::model::limits;
-use std::{borrow::Cow, fmt, str::FromStr};
+use memchr::memchr_iter;
+use std::{borrow::Cow, fmt, iter, str::FromStr};
 use url::{Host, Url, form_urlencoded};
 
 /// Which hosts are reachable from where the buyer's browser runs.
@@ -103,9 +104,10 @@ impl Policy<'_> {
         if text.is_empty() {
             return Err(Refusal::Empty);
         }
-        let Some((scheme, after)) = text.split_once("://") else { return Err(self.refuse_without_authority(text)) };
+        let Some((scheme, after)) = split_scheme(text) else { return Err(self.refuse_without_authority(text)) };
         let authority_from = scheme.len() + "://".len();
-        let authority_len = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
+        let ends_authority = |byte| matches!(byte, b'/' | b'?' | b'#' | b'\\');
+        let authority_len = after.bytes().position(ends_authority).unwrap_or(after.len());
         if placeholders.iter().any(|range| range.start < authority_from + authority_len) {
             return Err(Refusal::PlaceholderInAuthority);
         }
@@ -114,18 +116,19 @@ impl Policy<'_> {
         }
         let text = stand_in(text, placeholders);
         let hint = || if placeholders.is_empty() { self.suggest(&text, reserved) } else { None };
-        let acceptable = |c: char| ('!'..='~').contains(&c) && c != '\\';
-        // Bytes first, without a branch for each: nearly every text is acceptable.
-        if !text.bytes().fold(true, |all, byte| all & acceptable(byte.into()))
-            && let Some(found) = text.chars().find(|c| !acceptable(*c))
+        let marks = Marks::of(&text);
+        if marks.has(Marks::UNACCEPTABLE)
+            && let Some(found) = text.chars().find(|c| !('!'..='~').contains(c) || *c == '\\')
         {
             return Err(Refusal::Character { found, canonical: hint() });
         }
-        if !well_formed_percent(&text) {
-            return Err(Refusal::MalformedPercent);
-        }
-        if text.match_indices('%').any(|(at, _)| text[at..].starts_with("%00")) {
-            return Err(Refusal::Nul);
+        if marks.has(Marks::PERCENT) {
+            if !well_formed_percent(&text) {
+                return Err(Refusal::MalformedPercent);
+            }
+            if text.contains("%00") {
+                return Err(Refusal::Nul);
+            }
         }
         let authority = &text[authority_from..authority_from + authority_len];
         if authority.contains('@') {
@@ -133,8 +136,9 @@ impl Policy<'_> {
         }
         let scheme = self.scheme(scheme)?;
         let path_from = authority_from + authority_len;
-        let path_len = text[path_from..].find(['?', '#']).unwrap_or(text.len() - path_from);
-        let path = &text[path_from..path_from + path_len];
+        let path_to = text.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(text.len());
+        let (head, tail) = text.split_at(path_to);
+        let path = &head[path_from..];
         if has_dot_segment(path, dot_segments) {
             return Err(Refusal::DotSegment);
         }
@@ -142,11 +146,15 @@ impl Policy<'_> {
         if path.contains('^') {
             return Err(Refusal::Character { found: '^', canonical: None });
         }
-        let url = Url::parse(&text).map_err(|error| Refusal::Unparsable { error })?;
+        let url = Url::parse(head).map_err(|error| Refusal::Unparsable { error })?;
         if let Scheme::Web = scheme {
             self.check_host(&url)?;
         }
-        if !is_canonical(&url, &text, path_from) {
+        let canonical = is_canonical(&url, head, path_from)
+            && (!marks.has(Marks::ENCODED_IN_TAIL) || is_canonical_tail(tail, scheme));
+        // The whole is as canonical as its parts; see the test of this.
+        debug_assert_eq!(canonical, Url::parse(&text).is_ok_and(|url| is_canonical(&url, &text, path_from)), "{text}");
+        if !canonical {
             return Err(Refusal::NotCanonical { canonical: hint() });
         }
         if let Scheme::Web = scheme
@@ -155,7 +163,8 @@ impl Policy<'_> {
         {
             return Err(Refusal::OriginNotAllowed { origin: url.origin().ascii_serialization() });
         }
-        check_names(&url, reserved, added)
+        let query = tail.strip_prefix('?').map_or("", |query| query.split('#').next().unwrap_or_default());
+        check_names(query, reserved, added)
     }
 
     /// The URL as a browser writes it, when that is another text and one that is accepted.
@@ -207,7 +216,7 @@ impl Policy<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Scheme {
     Web,
     App,
@@ -246,13 +255,22 @@ fn check_host(host: Option<Host<&str>>) -> Result<(), Refusal> {
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => return Err(Refusal::IpAddress),
         None => return Err(Refusal::Host),
     };
-    let labels = name.split('.');
     // RFC 1035, section 2.3.4; the WHATWG rules leave these to the resolver, and let through characters that no DNS
     // name of a web site has. Underscores do occur.
-    let letters = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let fits = name.len() <= 253 && labels.clone().all(|label| (1..=63).contains(&label.len()) && letters(label));
-    let last_is_numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    if fits && labels.count() >= 2 && !last_is_numeric { Ok(()) } else { Err(Refusal::Host) }
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let (mut labels, mut label_len, mut label_is_numeric) = (1, 0, true);
+    for byte in name.bytes() {
+        if byte == b'.' && label_len > 0 {
+            (labels, label_len, label_is_numeric) = (labels + 1, 0, true);
+        } else if letter(byte) && label_len < 63 {
+            label_len += 1;
+            label_is_numeric &= byte.is_ascii_digit();
+        } else {
+            return Err(Refusal::Host);
+        }
+    }
+    // The last label, which is empty when the name ends with a dot.
+    if name.len() <= 253 && labels >= 2 && label_len > 0 && !label_is_numeric { Ok(()) } else { Err(Refusal::Host) }
 }
 
 /// Whether the text is what the `url` crate writes for it; an empty path may stay empty.
@@ -263,6 +281,62 @@ fn is_canonical(url: &Url, text: &str, path_from: usize) -> bool {
     }
     let (head, tail) = text.split_at(path_from);
     !tail.starts_with('/') && written.strip_prefix(head).and_then(|rest| rest.strip_prefix('/')) == Some(tail)
+}
+
+/// The same for what follows the path, the query and the fragment. Nothing in it means anything to the parser but the
+/// first `#`, so that it need not be parsed: it is written as it is unless it holds what browsers percent-encode.
+fn is_canonical_tail(tail: &str, scheme: Scheme) -> bool {
+    let fragment_from = tail.bytes().position(|byte| byte == b'#').unwrap_or(tail.len());
+    let (query, fragment) = tail.split_at(fragment_from);
+    let plain = |byte: u8| !matches!(byte, b'"' | b'<' | b'>');
+    query.bytes().all(|byte| plain(byte) && (byte != b'\'' || matches!(scheme, Scheme::App)))
+        && fragment.bytes().all(|byte| plain(byte) && byte != b'`')
+}
+
+/// Which of the bytes that need a second look occur in a text: none, in nearly every one.
+#[derive(Clone, Copy)]
+struct Marks(u8);
+
+impl Marks {
+    /// Outside of printable ASCII, or a backslash.
+    const UNACCEPTABLE: u8 = 1;
+    const PERCENT: u8 = 2;
+    /// What browsers percent-encode somewhere behind the path.
+    const ENCODED_IN_TAIL: u8 = 4;
+
+    /// The mark of each byte.
+    const TABLE: [u8; 256] = {
+        let mut table = [Self::UNACCEPTABLE; 256];
+        let mut byte = b'!';
+        while byte <= b'~' {
+            table[byte as usize] = match byte {
+                b'\\' => Self::UNACCEPTABLE,
+                b'%' => Self::PERCENT,
+                b'"' | b'\'' | b'`' | b'<' | b'>' => Self::ENCODED_IN_TAIL,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        table
+    };
+
+    /// Without a branch for each byte.
+    fn of(text: &str) -> Self {
+        Self(text.bytes().fold(0, |seen, byte| seen | Self::TABLE[usize::from(byte)]))
+    }
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+}
+
+/// What stands before the first `://`, and what behind it.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let colon = text.bytes().position(|byte| byte == b':')?;
+    match text[colon..].strip_prefix("://") {
+        Some(after) => Some((&text[..colon], after)),
+        None => text.split_once("://"),
+    }
 }
 
 fn has_dot_segment(path: &str, reach: DotSegments) -> bool {
@@ -312,22 +386,27 @@ fn decode_fully(segment: &str) -> Vec<u8> {
 }
 
 /// Refuses a query of the merchant's own that holds a reserved name: the last `added` parameters are Waypost's.
-fn check_names(url: &Url, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
-    let Some(query) = url.query() else { return Ok(()) };
-    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    let mut held = names.filter_map(|name| reserved.iter().find(|reserved| is_named(name, reserved)).copied());
+fn check_names(query: &str, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
+    let query = query.as_bytes();
+    let pairs = iter::once(0).chain(memchr_iter(b'&', query).map(|at| at + 1)).map(|from| &query[from..]);
+    let mut held = pairs.filter_map(|from| reserved.iter().find(|name| begins_with_name(from, name)).copied());
     match (held.next(), held.count() + 1) {
         (Some(name), held) if held > added => Err(Refusal::ReservedName { name }),
         _ => Ok(()),
     }
 }
 
-/// Whether servers read that name of a parameter, as it is written, as the other.
-fn is_named(written: &str, name: &str) -> bool {
-    if !written.contains(['%', '+']) {
-        return written == name;
+/// Whether servers read that name in what begins with a parameter.
+fn begins_with_name(query: &[u8], name: &str) -> bool {
+    match query.strip_prefix(name.as_bytes()) {
+        Some([] | [b'=' | b'&', ..]) => true,
+        _ => {
+            // An encoded name has its first escape within the name's length.
+            let encoded = query.iter().take(name.len()).any(|byte| *byte == b'%');
+            let mut pair = query.split(|byte| *byte == b'&').take(usize::from(encoded));
+            pair.any(|pair| form_urlencoded::parse(pair).next().is_some_and(|(read, _)| read == name))
+        }
     }
-    form_urlencoded::parse(written.as_bytes()).next().is_some_and(|(read, _)| read == name)
 }
 
 /// An entry of `allowed_origins`: a scheme, a host or `*.` and a domain, and perhaps a port.
@@ -653,4 +732,34 @@ pub enum Refusal {
         /// The name.
         name: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        // The debug build asks the parser about every whole URL that is examined; this looks where it hurts.
+        #[test]
+        fn what_follows_the_path_is_canonical_when_the_parser_writes_it_so(tail in "[?#]([!-\\[\\]-~]|[\"'<>`#?&%]){0,12}") {
+            for (scheme, head) in [(Scheme::Web, "https://a.example.com/p"), (Scheme::App, "com.example.app://h/p")] {
+                let whole = format!("{head}{tail}");
+                let written_so = Url::parse(&whole).is_ok_and(|url| url.as_str() == whole);
+                prop_assert_eq!(is_canonical_tail(&tail, scheme), written_so, "{}", whole);
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_that_may_follow_the_path_is_judged_as_the_parser_judges_it() {
+        for byte in b'!'..=b'~' {
+            for mark in ["?", "#", "?a#", "#a?"] {
+                let tail = format!("{mark}{}z", char::from(byte));
+                let whole = format!("https://a.example.com/{tail}");
+                let written_so = Url::parse(&whole).is_ok_and(|url| url.as_str() == whole);
+                assert_eq!(is_canonical_tail(&tail, Scheme::Web), written_so, "{whole}");
+            }
+        }
+    }
 }

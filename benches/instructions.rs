@@ -1,0 +1,103 @@
+//! One resolve, over and over, to be counted instruction by instruction: `scripts/instructions` runs it in callgrind.
+//!
+//! Counts do not depend on what else the machine does, so a budget can be held to within some per cent.
+
+use serde_json::json;
+use std::{env, hint::black_box, time::Duration};
+use url::Url;
+use uuid::Uuid;
+use waypost::{
+    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
+    redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Signing, decide},
+};
+
+/// As the server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// BitGPT's example with a fifth placeholder.
+const BITGPT: &str = "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}";
+
+fn main() {
+    // `cargo test` and `cargo bench` run it too, to see that it works.
+    let repeated: u32 = env::var("REPEATED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let (payment, order) = (session(Kind::Payment, BITGPT), session(Kind::Order, "https://www.your-site.com/success"));
+    for _ in 0..repeated {
+        black_box(counted_payment(black_box(&payment)));
+        black_box(counted_order(black_box(&order)));
+        black_box(counted_parse_of_payment(black_box("https://example.com/redirect")));
+        black_box(counted_parse_of_order(black_box("https://www.your-site.com/success")));
+    }
+}
+
+// By these names callgrind is told what to count. Each does something of its own, or the compiler would make one of them.
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn counted_payment(session: &Session) -> usize {
+    resolve(session)
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn counted_order(session: &Session) -> usize {
+    resolve(session) + black_box(1)
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn counted_parse_of_payment(url: &str) -> bool {
+    Url::parse(url).is_ok()
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn counted_parse_of_order(url: &str) -> bool {
+    Url::parse(url).is_ok() & black_box(true)
+}
+
+fn resolve(session: &Session) -> usize {
+    let late =
+        Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
+    let order_id;
+    let params = match session.id.kind() {
+        Kind::Order => {
+            order_id = session.id.to_string();
+            ReturnParams::Order {
+                payment_id: late.payment_id,
+                status: late.status,
+                external_reference: session.external_reference(),
+                order_id: &order_id,
+            }
+        }
+        kind => ReturnParams::None(kind),
+    };
+    let decision = decide(&Question {
+        kind: session.id.kind(),
+        outcome: Outcome::Success,
+        settings: ReturnUrls::default(),
+        request: session.return_urls(),
+        precedence: Precedence::SettingsFirst,
+        values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
+        params,
+        signing: Signing::Off,
+        policy: Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] },
+        auto_return: AutoReturn::Approved,
+        delay: Duration::from_secs(5),
+    });
+    decision.redirect.expect("a redirect").url.as_str().len()
+}
+
+fn session(kind: Kind, url: &str) -> Session {
+    let body = json!({
+        "redirect_url": url,
+        "checkout_pro": {"back_urls": {"success": url}},
+        "external_reference": "order_pro_123",
+        "items": [{"type": "PAYMENT_INTENT", "price": "50", "currency": "USD"}],
+        "metadata": {"example": "custom-value-1", "another example": "custom-value-2"},
+    });
+    let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
+    let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
+    let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
+    Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
+}
