@@ -9,7 +9,7 @@ use super::{
     template::{Filled, Hint, Template, well_formed_percent},
 };
 use crate::model::limits;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use std::{borrow::Cow, fmt, iter, str::FromStr};
 use url::{Host, Url, form_urlencoded};
 
@@ -163,8 +163,9 @@ impl Policy<'_> {
         {
             return Err(Refusal::OriginNotAllowed { origin: url.origin().ascii_serialization() });
         }
-        let query = tail.strip_prefix('?').map_or("", |query| query.split('#').next().unwrap_or_default());
-        check_names(query, reserved, added)
+        let query = tail.strip_prefix('?').unwrap_or_default().as_bytes();
+        let query = &query[..memchr(b'#', query).unwrap_or(query.len())];
+        check_names(query, marks, reserved, added)
     }
 
     /// The URL as a browser writes it, when that is another text and one that is accepted.
@@ -386,10 +387,9 @@ fn decode_fully(segment: &str) -> Vec<u8> {
 }
 
 /// Refuses a query of the merchant's own that holds a reserved name: the last `added` parameters are Waypost's.
-fn check_names(query: &str, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
-    let query = query.as_bytes();
+fn check_names(query: &[u8], marks: Marks, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
     let pairs = iter::once(0).chain(memchr_iter(b'&', query).map(|at| at + 1)).map(|from| &query[from..]);
-    let mut held = pairs.filter_map(|from| reserved.iter().find(|name| begins_with_name(from, name)).copied());
+    let mut held = pairs.filter_map(|from| reserved.iter().find(|name| begins_with_name(from, name, marks)).copied());
     match (held.next(), held.count() + 1) {
         (Some(name), held) if held > added => Err(Refusal::ReservedName { name }),
         _ => Ok(()),
@@ -397,9 +397,10 @@ fn check_names(query: &str, reserved: &[&'static str], added: usize) -> Result<(
 }
 
 /// Whether servers read that name in what begins with a parameter.
-fn begins_with_name(query: &[u8], name: &str) -> bool {
+fn begins_with_name(query: &[u8], name: &str, marks: Marks) -> bool {
     match query.strip_prefix(name.as_bytes()) {
         Some([] | [b'=' | b'&', ..]) => true,
+        _ if !marks.has(Marks::PERCENT) => false,
         _ => {
             // An encoded name has its first escape within the name's length.
             let encoded = query.iter().take(name.len()).any(|byte| *byte == b'%');
