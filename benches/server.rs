@@ -104,10 +104,11 @@ impl Server {
     fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
         pin(process.id(), SERVER_CORE);
-        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let mut addrs =
-            lines.map_while(Result::ok).filter_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok());
-        Self { addr: addrs.next().expect("its address"), process }
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let addr = lines.find_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok()).expect("its address");
+        // Read to its end, as a server whose output nobody takes gives up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { addr, process }
     }
 
     /// Seconds of processor time so far.
