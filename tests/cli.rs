@@ -897,6 +897,15 @@ mod connections {
     }
 
     #[test]
+    fn options_about_tls_are_refused_for_a_server_without_it() {
+        let (_socket, nowhere) = deserted();
+        run(&["get", NOBODY, "--server", &nowhere, "--tls-ca", "ca.crt"])
+            .failed(2, "write https:// in front of the address");
+        let certificate = ["--tls-cert", "a.crt", "--tls-key", "a.key"];
+        run(&[&["get", NOBODY, "--server", &nowhere][..], &certificate].concat()).failed(2, "write https://");
+    }
+
+    #[test]
     fn a_reader_that_stops_reading_is_no_error() {
         let server = Server::sandbox();
         let mut child =
@@ -1125,6 +1134,13 @@ mod keygen {
         ran.failed(1, "`waypost keygen page`");
         assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
     }
+
+    #[test]
+    fn a_page_key_file_without_end_is_not_read_to_it() {
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--page-key-file"];
+        run(&[&serve[..], &["/dev/zero"]].concat()).failed(1, "--page-key-file /dev/zero is larger than 65536 bytes");
+        run(&[&serve[..], &["/no/such"]].concat()).failed(1, "--page-key-file /no/such cannot be read: No such file");
+    }
 }
 
 mod serve {
@@ -1238,6 +1254,18 @@ mod serve {
     #[test]
     fn a_log_filter_that_is_none_is_refused() {
         run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(1, "--log");
+    }
+
+    #[test]
+    fn a_log_that_nobody_looks_at_has_no_colours() {
+        // It warns about links that end with the process, and then ends for want of a store.
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--store", "redb:/no/such/x"];
+        for format in ["text", "json"] {
+            let ran = run(&[&serve[..], &["--log-format", format]].concat());
+            ran.failed(1, "cannot open --store");
+            assert!(ran.stderr.contains("WARN") && ran.stderr.contains("--page-key-file"), "{}", ran.stderr);
+            assert!(!ran.stderr.contains('\u{1b}'), "{:?}", ran.stderr);
+        }
     }
 }
 
