@@ -118,11 +118,7 @@ impl<T> Followed<T> {
             }
             Err(problem) => {
                 if changed || before.as_ref() != Some(&problem) {
-                    tracing::error!(
-                        option = self.option,
-                        problem,
-                        "changed and cannot be used; what was read before holds"
-                    );
+                    tracing::error!(option = self.option, problem, "cannot be used; what was read before holds");
                 }
                 seen.problem = Some(problem);
             }
