@@ -38,7 +38,7 @@ use support::h2_client::{call, connect, frame};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use waypost::{
-    app::{App, Clock, Explain, ResolveQuery},
+    app::{App, Clock, Explain, ResolveQuery, Vouching},
     grpc::{self, Health, Merchants, Redirects, Router},
     model::{
         Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Session, SessionId, Tenants, Timestamp,
@@ -475,6 +475,7 @@ async fn resolve(app: &App, session_id: SessionId) {
         wait: Duration::ZERO,
         deadline: None,
         explain: Explain::No,
+        vouching: Vouching::Allowed,
     };
     let answer = app.resolve_redirect(&query, &Tenants::All).await.expect("answered");
     assert!(answer.decision.redirect.is_some());

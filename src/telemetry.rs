@@ -1,6 +1,9 @@
 //! Logs: to standard error, so that standard output stays for answers.
 
-use std::io;
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -18,7 +21,10 @@ pub enum LogFormat {
 ///
 /// When the filter cannot be read.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(io::stderr);
+    // Colours are for eyes: files and collectors would keep their codes. <https://no-color.org>
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

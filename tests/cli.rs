@@ -9,6 +9,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -75,7 +76,11 @@ impl Server {
     }
 
     fn spawn(command: &mut Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::spawn_logging(command, Stdio::null())
+    }
+
+    fn spawn_logging(command: &mut Command, log: impl Into<Stdio>) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let addr = loop {
             let mut line = String::new();
@@ -217,6 +222,12 @@ fn run(args: &[&str]) -> Ran {
 fn file(dir: &TempDir, name: &str, content: &str) -> PathBuf {
     let path = dir.path().join(name);
     fs::write(&path, content).unwrap();
+    path
+}
+
+/// The file, for its owner only.
+fn private(path: PathBuf) -> PathBuf {
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
 
@@ -897,6 +908,15 @@ mod connections {
     }
 
     #[test]
+    fn options_about_tls_are_refused_for_a_server_without_it() {
+        let (_socket, nowhere) = deserted();
+        run(&["get", NOBODY, "--server", &nowhere, "--tls-ca", "ca.crt"])
+            .failed(2, "write https:// in front of the address");
+        let certificate = ["--tls-cert", "a.crt", "--tls-key", "a.key"];
+        run(&[&["get", NOBODY, "--server", &nowhere][..], &certificate].concat()).failed(2, "write https://");
+    }
+
+    #[test]
     fn a_reader_that_stops_reading_is_no_error() {
         let server = Server::sandbox();
         let mut child =
@@ -1053,14 +1073,14 @@ mod keygen {
     }
 
     /// Where that session's page is, below the address of whatever server shows it.
-    fn page_path(server: &Server, id: &str) -> String {
+    pub fn page_path(server: &Server, id: &str) -> String {
         let session = server.run(&["get", id, "--json"]).json();
         let url = session["session"]["pageUrl"].as_str().unwrap();
         url[url.find("/r/").unwrap()..].to_owned()
     }
 
     /// The first line of the answer to a browser that opens the path.
-    fn opened(server: &Server, id: &str, path: &str) -> String {
+    pub fn opened(server: &Server, id: &str, path: &str) -> String {
         let session = server.run(&["get", id, "--json"]).json();
         let url = session["session"]["pageUrl"].as_str().unwrap();
         let addr = url.strip_prefix("http://").and_then(|url| url.split('/').next()).unwrap();
@@ -1125,10 +1145,20 @@ mod keygen {
         ran.failed(1, "`waypost keygen page`");
         assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
     }
+
+    #[test]
+    fn a_page_key_file_without_end_is_not_read_to_it() {
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--page-key-file"];
+        run(&[&serve[..], &["/dev/zero"]].concat()).failed(1, "--page-key-file /dev/zero is larger than 65536 bytes");
+        run(&[&serve[..], &["/no/such"]].concat()).failed(1, "--page-key-file /no/such cannot be read: No such file");
+    }
 }
 
 mod serve {
-    use super::*;
+    use super::{
+        keygen::{opened, page_path},
+        *,
+    };
 
     #[test]
     fn sigterm_ends_it_with_exit_code_0() {
@@ -1239,19 +1269,67 @@ mod serve {
     fn a_log_filter_that_is_none_is_refused() {
         run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(1, "--log");
     }
+
+    #[test]
+    fn the_log_never_tells_what_sessions_links_and_tokens_say_even_when_it_has_everything() {
+        let dir = TempDir::new().unwrap();
+        let log = dir.path().join("log");
+        let key = private(file(&dir, "signing.pem", &run(&["keygen", "signing"]).stdout));
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--store", "memory:"];
+        let mut command = waypost();
+        command.args(serve).args(["--log", "trace", "--signing-key-file", text(&key)]);
+        let mut server = Server::spawn_logging(&mut command, fs::File::create(&log).unwrap());
+        server.run(&["merchant", "set", "demo", "--sign-returns", "--name", "Secret Shop"]);
+        let order = MERCADO_PAGO.replace("/success", "/success?q=secret-query&r={{external_reference}}");
+        let id = server.create("order", &order);
+        server.run(&["record", &id, "success", "--payment-id", "secret-payment", "--status", "secret-status"]);
+        let redirect = server.run(&["resolve", &id, "--json"]).json();
+        let url = redirect["redirect"]["url"].as_str().unwrap();
+        let token = url.split_once("return_token=").unwrap().1;
+        assert_eq!(server.run(&["verify", url, "--merchant", "demo"]).code, Some(0));
+        assert_eq!(server.run(&["verify", &token[1..], "--merchant", "demo"]).code, Some(5));
+        let link = page_path(&server, &id);
+        assert_eq!(opened(&server, &id, &link), "HTTP/1.1 200 OK");
+        assert_eq!(opened(&server, &id, &format!("{link}x")), "HTTP/1.1 404 Not Found");
+        let refused = order.replace("https://www.your-site.com/failure", "http://secret-host.example.com/");
+        server.run_with_stdin(&["create", "order", "-", "--merchant", "demo"], &refused).failed(1, "INVALID_FIELD");
+        server.signal(libc::SIGTERM);
+        assert!(server.process.wait().unwrap().success());
+
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("TRACE") && log.contains("h2"), "the log has less than everything");
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let payload = signed.split_once('.').unwrap().1;
+        let key = fs::read_to_string(&key).unwrap();
+        let key = key.lines().nth(1).unwrap();
+        let page_token = link.strip_prefix("/r/").unwrap();
+        let said = ["secret", "Secret", "your-site", "order_pro_123", "buyer@email.com"];
+        for never in said.into_iter().chain([payload, signature, key, page_token]) {
+            assert!(!log.contains(never), "{never} was logged");
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_looks_at_has_no_colours() {
+        // It warns about links that end with the process, and then ends for want of a store.
+        let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--store", "redb:/no/such/x"];
+        for format in ["text", "json"] {
+            let ran = run(&[&serve[..], &["--log-format", format]].concat());
+            ran.failed(1, "cannot open --store");
+            assert!(ran.stderr.contains("WARN") && ran.stderr.contains("--page-key-file"), "{}", ran.stderr);
+            assert!(!ran.stderr.contains('\u{1b}'), "{:?}", ran.stderr);
+        }
+    }
 }
 
 mod signed_returns {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     /// A new key, readable by its owner only.
     fn key(dir: &TempDir, name: &str) -> PathBuf {
         let key = run(&["keygen", "signing"]);
         assert_eq!((key.code, key.stderr.as_str()), (Some(0), ""));
-        let path = file(dir, name, &key.stdout);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path
+        private(file(dir, name, &key.stdout))
     }
 
     fn signing(key: &Path) -> Server {

@@ -47,8 +47,8 @@ impl App {
         Ok(self.store.merchant(id).await?.unwrap_or_else(|| Merchant::default_for(id.clone()).into()))
     }
 
-    /// Changes a merchant's settings. What is wrong with the change's own fields stands in `violations`, and `id` is `None` when it is
-    /// wrong; what is wrong with the settings as a whole is added here.
+    /// Changes a merchant's settings. What is wrong with the change's own fields stands in `violations`, and `id` is
+    /// `None` when it is wrong; what is wrong with the settings as a whole is added here.
     pub async fn update_merchant(
         &self,
         id: Option<MerchantId>,

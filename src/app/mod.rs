@@ -19,7 +19,7 @@ pub use create_session::{CreatedSession, Draft};
 pub use merchant_settings::MerchantChange;
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
-pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved};
+pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved, Vouching};
 pub use signer::{InvalidIssuer, Issuer, Signer};
 pub use verify_return::{Judged, Returned};
 pub use watch_session::{Seen, SessionWatch, State};
@@ -113,6 +113,9 @@ pub enum Error {
     /// The caller does not act for the merchant that it names. Nothing was looked up.
     #[error("the caller does not act for the merchant")]
     OtherMerchant,
+    /// The caller named an outcome that is not recorded, may not vouch for it, and the answer would be signed.
+    #[error("the caller may not vouch for an outcome")]
+    MayNotVouch,
     /// The merchant is not in the state that the caller read.
     #[error("the merchant changed since its etag was read")]
     EtagMismatch,

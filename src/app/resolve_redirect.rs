@@ -29,6 +29,18 @@ pub struct ResolveQuery {
     pub deadline: Option<Instant>,
     /// Whether to list what was looked at.
     pub explain: Explain,
+    /// Whether the caller's word about the outcome is signed.
+    pub vouching: Vouching,
+}
+
+/// Whether a caller who names an outcome is believed where the answer is signed: whoever reads the token takes it for
+/// proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouching {
+    /// Only what is recorded is signed.
+    Forbidden,
+    /// What the caller names is signed, recorded or not.
+    Allowed,
 }
 
 /// Whether to list what was looked at.
@@ -74,6 +86,7 @@ impl ResolveQuery {
             wait,
             deadline: None,
             explain: Explain::No,
+            vouching: Vouching::Forbidden,
         }
     }
 }
@@ -94,7 +107,11 @@ impl App {
             _ => self.load(query.session_id, tenants).await?,
         };
         let now = self.clock.now();
-        let ending = ending_in_question(query, session.ending_at(now));
+        let recorded = session.ending_at(now);
+        let ending = ending_in_question(query, recorded.as_ref());
+        if query.vouching == Vouching::Forbidden && merchant.sign_returns && ending != unasked(recorded) {
+            return Err(Error::MayNotVouch);
+        }
         let circumstances = self.circumstances(now, Seal::Signature);
         let answer = answer(&session, &merchant, circumstances, &ending, query.explain);
         // A buyer stands before a page without a button, and only whoever runs this server can mend it.
@@ -128,15 +145,20 @@ impl App {
 }
 
 /// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.
-fn ending_in_question(query: &ResolveQuery, recorded: Option<Ending>) -> Ending {
-    let outcome = query.outcome.or(recorded.as_ref().map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
+fn ending_in_question(query: &ResolveQuery, recorded: Option<&Ending>) -> Ending {
+    let outcome = query.outcome.or(recorded.map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
     let asked = Ending {
         outcome,
         payment_id: query.payment_id.clone(),
         status: query.status.clone(),
         error_code: query.error_code.clone(),
     };
-    asked.after(recorded.as_ref())
+    asked.after(recorded)
+}
+
+/// The ending to answer for when a query names nothing.
+fn unasked(recorded: Option<Ending>) -> Ending {
+    recorded.unwrap_or(Ending::bare(Outcome::Cancel))
 }
 
 /// What an answer depends on besides the session, its merchant and the ending.

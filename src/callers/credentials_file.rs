@@ -13,7 +13,7 @@
 //! It is read as a whole, and everything that is wrong is told at once. A text of the file that may be a secret put into
 //! the wrong place is never repeated.
 
-use super::{Scopes, SecretDigest, limits};
+use super::{Scopes, SecretDigest, limits, secret::may_be_secret};
 use crate::{
     model::{MerchantId, Tenants, Timestamp},
     server::PeerName,
@@ -171,11 +171,8 @@ impl Reading<'_> {
                 }
                 ("credential", _) => self.problem(&value.span(), "credential is not a list: write [[credential]]"),
                 (other, _) => {
-                    let other = &other[..other.floor_char_boundary(limits::VALUE_SHOWN)];
-                    self.problem(
-                        &key.span(),
-                        format_args!("{other:?} is not a key of this file: write [[credential]]"),
-                    );
+                    let other = shown(other);
+                    self.problem(&key.span(), format_args!("{other} is not a key of this file: write [[credential]]"));
                 }
             }
         }
@@ -205,8 +202,8 @@ impl Reading<'_> {
             return None;
         };
         for key in table.keys().filter(|key| !KEYS.contains(&key.get_ref().as_ref())) {
-            let name = &key.get_ref()[..key.get_ref().floor_char_boundary(limits::VALUE_SHOWN)];
-            self.problem(&key.span(), format_args!("{name:?} is not a key of a credential: write {}", KEYS.join(", ")));
+            let name = shown(key.get_ref());
+            self.problem(&key.span(), format_args!("{name} is not a key of a credential: write {}", KEYS.join(", ")));
         }
         let expires = table.get("expires");
         let expire_time = expires.and_then(|expires| {
@@ -307,10 +304,7 @@ impl Reading<'_> {
         let read: Vec<_> = values
             .iter()
             .map(|value| match value.get_ref().as_str() {
-                Some(text) => {
-                    let shown = &text[..text.floor_char_boundary(limits::VALUE_SHOWN)];
-                    self.take(&value.span(), &format!("{key}: {shown:?}"), read(text))
-                }
+                Some(text) => self.take(&value.span(), &format!("{key}: {}", shown(text)), read(text)),
                 None => self.take(&value.span(), key, Err("has an entry that is not a text: put it into quotes")),
             })
             .collect();
@@ -318,16 +312,24 @@ impl Reading<'_> {
     }
 }
 
-/// Reads a credential's name.
+/// As much of a wrong text as finds it on its line, and nothing of what may be a secret.
+fn shown(text: &str) -> String {
+    if may_be_secret(text) {
+        return "what may be a secret".into();
+    }
+    format!("{:?}", &text[..text.floor_char_boundary(limits::VALUE_SHOWN)])
+}
+
+/// Reads a credential's name. It stands in logs, where a secret in its place must not come to.
 pub fn name(text: &str) -> Result<Box<str>, InvalidName> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let good = (1..=limits::NAME_CHARACTERS).contains(&text.len()) && text.chars().all(plain);
-    good.then(|| text.into()).ok_or(InvalidName)
+    (good && !may_be_secret(text)).then(|| text.into()).ok_or(InvalidName)
 }
 
 /// The text is not a credential's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .")]
+#[error("is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ . without `wp_` in front, as secrets have it")]
 pub struct InvalidName;
 
 /// Reads what a certificate names. Compared byte for byte, so it is only taken in the form that certificates have it.
@@ -477,7 +479,7 @@ scopes = []
 "#,
             &expect![[r#"
                 line 2: "version" is not a key of this file: write [[credential]]
-                line 4: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .
+                line 4: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ . without `wp_` in front, as secrets have it
                 line 5: sha256 is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself
                 line 6: merchants: "a merchant" is not a merchant id: write 1 to 64 characters out of A-Z a-z 0-9 . _ - : @
                 line 6: merchants has an entry that is not a text: put it into quotes
@@ -488,7 +490,7 @@ scopes = []
                 line 11: sha256 is missing: write what `waypost keygen credential` prints, or the identity of a client certificate
                 line 11: merchants is missing: write ["id", ...] or "all"
                 line 11: scopes is missing: write some of ["create", "record", "read", "merchant", "admin"]
-                line 13: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ .
+                line 13: name is not a name: write 1 to 64 characters out of A-Z a-z 0-9 - _ . without `wp_` in front, as secrets have it
                 line 14: sha256 is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself
                 line 15: merchants is neither: write ["id", ...] or "all"
                 line 16: scopes is not a list: write some of ["create", "record", "read", "merchant", "admin"]
@@ -532,6 +534,27 @@ scopes = []
             ("", Err(InvalidIdentity)),
         ] {
             assert_eq!(identity_of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_refused_and_not_repeated() {
+        let secret = "wp_7S3-TjvtPWyMM_Fs02aHHMLgTjjGuYEEoKEktpuHldk";
+        let texts = [
+            secret.to_owned(),
+            format!("{secret} = 1"),
+            format!("'{secret}'"),
+            format!("[[credential]]\n{secret} = 1"),
+            format!("[[credential]]\nname = '{secret}'"),
+            format!("[[credential]]\nname = {secret}"),
+            format!("[[credential]]\nsha256 = '{secret}'"),
+            format!("[[credential]]\nidentity = '{secret}'"),
+            format!("[[credential]]\nmerchants = '{secret}'\nscopes = ['{secret}']\nexpires = '{secret}'"),
+            format!("[[{secret}]]\nname = 'a'"),
+        ];
+        for text in texts {
+            let problems = Entry::read_all(&text).unwrap_err().to_string();
+            assert!(!problems.contains("7S3"), "{problems}");
         }
     }
 

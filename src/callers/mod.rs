@@ -2,8 +2,8 @@
 //!
 //! A credential is a [`Secret`], of which only the SHA-256 is kept, or a name in a client certificate; a file says to
 //! which [`Caller`] it belongs, for which merchants and which [`Scopes`]. [`Credentials`] reads that file, all of its
-//! problems at once, and finds the caller of a call. What a method asks of its caller stands in [`crate::grpc::auth`]; whose data a use case touches is
-//! [`Tenants`](crate::model::Tenants).
+//! problems at once, and finds the caller of a call. What a method asks of its caller stands in [`crate::grpc::auth`];
+//! whose data a use case touches is [`Tenants`](crate::model::Tenants).
 //!
 //! It knows no wire, and no secret ever leaves it in a text.
 

@@ -39,6 +39,11 @@ impl Secret {
     }
 }
 
+/// Whether a text that stands where none belongs may be a secret of ours, and so must not be repeated.
+pub(super) fn may_be_secret(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
@@ -46,9 +51,9 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretDigest {
-    /// Of a secret as it was sent; `None` when it is too long to be one.
+    /// Of a secret as it was sent; `None` when it is empty or too long to be one.
     pub fn of(sent: &[u8]) -> Option<Self> {
-        (sent.len() <= SECRET_BYTES).then(|| Self(Sha256::digest(sent).into()))
+        (1..=SECRET_BYTES).contains(&sent.len()).then(|| Self(Sha256::digest(sent).into()))
     }
 }
 
@@ -64,10 +69,13 @@ impl FromStr for SecretDigest {
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let mut digest = [0; 32];
         if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(InvalidDigest);
+            return Err(InvalidDigest::Form);
         }
         for (byte, at) in digest.iter_mut().zip((0..text.len()).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| InvalidDigest)?;
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| InvalidDigest::Form)?;
+        }
+        if Sha256::digest([])[..] == digest {
+            return Err(InvalidDigest::OfNothing);
         }
         Ok(Self(digest))
     }
@@ -87,8 +95,14 @@ impl fmt::Debug for SecretDigest {
 
 /// The text is not the digest of a secret. It may be the secret itself, so it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself")]
-pub struct InvalidDigest;
+pub enum InvalidDigest {
+    /// Another text.
+    #[error("is not a SHA-256: write the 64 hexadecimal digits of the secret's, never the secret itself")]
+    Form,
+    /// The digest of the empty text, as a variable that is not set gives it.
+    #[error("is the SHA-256 of an empty text, which is no secret: write what `waypost keygen credential` prints")]
+    OfNothing,
+}
 
 #[cfg(test)]
 mod tests {
@@ -113,6 +127,14 @@ mod tests {
             let error = text.parse::<SecretDigest>().unwrap_err().to_string();
             assert!(text.is_empty() || text == "abc" || !error.contains(text));
         }
+    }
+
+    #[test]
+    fn nothing_is_no_secret() {
+        assert_eq!(SecretDigest::of(b""), None);
+        // As `printf %s "$UNSET" | sha256sum` says.
+        let digest = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(digest.parse::<SecretDigest>(), Err(InvalidDigest::OfNothing));
     }
 
     #[test]

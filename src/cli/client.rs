@@ -111,6 +111,14 @@ impl Connection {
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let endpoint = Endpoint::from(self.server.uri().clone());
+        // A forgotten `https://` must not send the secret in the clear.
+        if !self.server.is_encrypted() && self.tls.is_given() {
+            return Err(Failure::Usage(format!(
+                "--tls-ca and --tls-cert are about TLS, and {} is spoken to without it: write https:// in front of the \
+                 address, or leave them out",
+                self.server
+            )));
+        }
         let connected = match self.server.is_encrypted() {
             true => endpoint.connect_with_connector(self.tls.connector()?).await,
             false => endpoint.connect().await,

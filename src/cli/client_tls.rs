@@ -53,6 +53,11 @@ pub struct ClientTls {
 pub struct Connect(TlsConnector);
 
 impl ClientTls {
+    /// Whether anything was said about encryption.
+    pub const fn is_given(&self) -> bool {
+        self.tls_ca.is_some() || self.tls_cert.is_some()
+    }
+
     /// Reads the files.
     pub fn connector(&self) -> Result<Connect, Failure> {
         let mut authorities = RootCertStore::empty();

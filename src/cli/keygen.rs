@@ -107,5 +107,10 @@ fn expire_time(text: &str) -> Result<Timestamp, String> {
         Ok(span) => Timestamp::from_micros(now.plus(span).as_micros() / 1_000_000 * 1_000_000),
         Err(_) => callers::time(text).map_err(|error| format!("{error}, or as a length of time such as 90d"))?,
     };
-    if end <= now { Err("is not in the future".into()) } else { Ok(end) }
+    match jiff::Timestamp::from_microsecond(end.as_micros()) {
+        _ if end <= now => Err("is not in the future".into()),
+        // The file could not name that time, and without it the credential would not end at all.
+        Err(_) => Err("is after the year 9999: leave the option out for a credential that does not end".into()),
+        Ok(_) => Ok(end),
+    }
 }

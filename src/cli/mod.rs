@@ -25,6 +25,7 @@ mod client;
 mod client_tls;
 mod failure;
 mod json;
+mod key_file;
 mod notices;
 mod outcome;
 mod redirect;

@@ -2,6 +2,7 @@
 
 use super::{
     access::{Access, Reflection},
+    key_file::KeyFile,
     serve_tls::{self, ServeTls, Tls},
     signing::Signing,
 };
@@ -9,7 +10,7 @@ use crate::{
     app::{App, Clock},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
-    pages::{self, Links, PageKeys, PublicUrl},
+    pages::{self, Links, PageKeys, PublicUrl, limits::PAGE_KEY_FILE_BYTES},
     redirect::Mode,
     server::{Encrypted, Http2, Limits, Server, Web},
     store::{Store, StoreUrl, backup},
@@ -205,9 +206,14 @@ impl Serve {
         };
         let keys = match &self.page_key_file {
             Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| format!("cannot read --page-key-file {}: {error}", file.display()))?;
-                PageKeys::read(&text).map_err(|error| format!("--page-key-file {} {error}", file.display()))?
+                let named = |problem: String| format!("--page-key-file {} {problem}", file.display());
+                let read = KeyFile::read(file, PAGE_KEY_FILE_BYTES).map_err(named)?;
+                if read.is_open_to_others {
+                    tracing::warn!(
+                        "every user of the machine can open any buyer's page: `chmod 600` the file of --page-key-file"
+                    );
+                }
+                PageKeys::read(&read.text).map_err(|error| named(error.to_string()))?
             }
             None => {
                 tracing::warn!(

@@ -1,6 +1,6 @@
 //! The server's options for signed returns, and the files that they name.
 
-use super::time;
+use super::{key_file::KeyFile, time};
 use crate::{
     app::{Issuer, Signer},
     model::limits,
@@ -8,7 +8,10 @@ use crate::{
     redirect::{SigningKey, SigningKeys},
 };
 use clap::Args;
-use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What returns are signed with.
 #[derive(Debug, Args)]
@@ -62,25 +65,13 @@ impl Signing {
 
 /// Reads the keys of a file.
 fn read(path: &Path) -> Result<Vec<SigningKey>, String> {
-    let cannot = |error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(cannot)?;
-    // Of the file that was opened, not of what the path may lead to by then.
-    let mode = file.metadata().map_err(cannot)?.permissions().mode();
-    let mut text = String::new();
-    let length = file.take(limits::SIGNING_KEY_FILE_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
-    if length as u64 > limits::SIGNING_KEY_FILE_BYTES {
-        return Err(format!("is larger than {} bytes: name a file of keys", limits::SIGNING_KEY_FILE_BYTES));
-    }
-    let keys = SigningKey::read_all(&text).map_err(|error| error.to_string())?;
-    // The group may read it: a key mounted into a container is often root's, and the server's by its group.
-    if mode & OTHERS != 0 && keys.iter().any(SigningKey::is_private) {
+    let file = KeyFile::read(path, limits::SIGNING_KEY_FILE_BYTES)?;
+    let keys = SigningKey::read_all(&file.text).map_err(|error| error.to_string())?;
+    if file.is_open_to_others && keys.iter().any(SigningKey::is_private) {
         return Err("holds a private key and is open to every user of the machine: `chmod 600` it".into());
     }
     Ok(keys)
 }
-
-/// The permissions of those who are neither the owner nor in the group.
-const OTHERS: u32 = 0o007;
 
 fn lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = time::parse_span(text)?;

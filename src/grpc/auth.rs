@@ -83,10 +83,12 @@ pub fn tenants<T>(request: &Request<T>) -> Tenants {
 
 /// Refuses a request whose caller has not that scope, for what the table cannot tell by the method alone.
 pub fn require<T>(request: &Request<T>, scope: Scope) -> Result<(), Box<Status>> {
-    match caller(request) {
-        Some(caller) if !caller.may(scope) => Err(Box::new(scope_missing(&[scope]))),
-        Some(_) | None => Ok(()),
-    }
+    if may(request, scope) { Ok(()) } else { Err(Box::new(scope_missing(&[scope]))) }
+}
+
+/// Whether the caller of a request has that scope. Without authentication everybody has all of them.
+pub fn may<T>(request: &Request<T>, scope: Scope) -> bool {
+    caller(request).is_none_or(|caller| caller.may(scope))
 }
 
 /// Ready once the credential of a request's caller does not stand any more, for answers that last.

@@ -7,7 +7,8 @@ use super::{
 };
 
 /// What a connection calls: from the outside in, errors are explained, panics caught, calls counted and refused,
-/// bounded in time, and authenticated. Panics are caught outside the others, so that a fault in a layer ends one call as well.
+/// bounded in time, and authenticated. Panics are caught outside the others, so that a fault in a layer ends one call as
+/// well.
 pub type Edge<R, M> = Foreign<CatchPanic<Shed<LimitTime<Authenticate<Router<R, M>>>>>>;
 
 /// Puts the layers around `router`. Clones of the edge count their calls together.

@@ -2,7 +2,7 @@
 //! violation's field is the proto path within the request.
 
 use crate::{
-    app::{Draft, Explain, MerchantChange, PreviewSource, ResolveQuery, Returned},
+    app::{Draft, Explain, MerchantChange, PreviewSource, ResolveQuery, Returned, Vouching},
     model::{
         Amount, Currency, Ending, Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Precedence,
         SessionId, Violations, limits,
@@ -324,7 +324,7 @@ pub fn record(request: v1::RecordOutcomeRequest) -> Result<(SessionId, Ending), 
     }
 }
 
-/// `ResolveRedirect`.
+/// `ResolveRedirect`, of somebody whose word about outcomes is not taken.
 pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -> Result<ResolveQuery, Violations> {
     let mut violations = Violations::default();
     let session_id = session_id(&request.session_id, &mut violations);
@@ -345,6 +345,7 @@ pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -
             wait: wait.unwrap_or_default(),
             deadline,
             explain,
+            vouching: Vouching::Forbidden,
         }),
         _ => Err(violations),
     }

@@ -7,9 +7,9 @@ use super::{
     to_proto,
 };
 use crate::{
-    app::{App, CreatedSession, Error, PreviewSource, Seen, SessionWatch},
+    app::{App, CreatedSession, Draft, Error, PreviewSource, ResolveQuery, Seen, SessionWatch, Vouching},
     callers::Scope,
-    model::{SessionId, Violations},
+    model::{SessionId, Tenants, Violations},
     pages::Links,
     proto::v1::{self, ErrorReason, preview_redirects_request::Source, redirect_service_server::RedirectService},
     server::Drain,
@@ -64,6 +64,15 @@ impl Redirects {
         self.links().map(|links| links.page_url(id)).unwrap_or_default()
     }
 
+    /// Creates what a draft describes.
+    async fn create(&self, draft: (Draft, Violations), tenants: &Tenants) -> Result<Answered, Status> {
+        let (draft, violations) = draft;
+        let created = self.app.create_session(draft, violations, tenants).await.map_err(to_status)?;
+        let CreatedSession { session, replayed, now } = created;
+        let notices = to_proto::notices(&session.notices());
+        Ok(Answered { session: Some(to_proto::session(&session, now, self.links())), replayed, notices })
+    }
+
     /// Ready when a watch that begins now has to end, whatever its session does.
     fn end_of_watch<R: Future<Output = ()> + Send>(&self, revoked: R) -> impl Future<Output = ()> + Send + use<R> {
         let drained = self.drain.as_ref().map(Drain::streams_end);
@@ -86,11 +95,8 @@ impl RedirectService for Redirects {
         request: Request<v1::CreateCheckoutRequest>,
     ) -> Result<Response<v1::CreateCheckoutResponse>, Status> {
         let tenants = auth::tenants(&request);
-        let (draft, violations) = from_proto::checkout(request.into_inner());
-        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
-        let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices());
-        let session = Some(to_proto::session(&session, now, self.links()));
+        let Answered { session, replayed, notices } =
+            self.create(from_proto::checkout(request.into_inner()), &tenants).await?;
         Ok(Response::new(v1::CreateCheckoutResponse { session, replayed, notices }))
     }
 
@@ -99,11 +105,8 @@ impl RedirectService for Redirects {
         request: Request<v1::CreateOrderRequest>,
     ) -> Result<Response<v1::CreateOrderResponse>, Status> {
         let tenants = auth::tenants(&request);
-        let (draft, violations) = from_proto::order(request.into_inner());
-        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
-        let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices());
-        let session = Some(to_proto::session(&session, now, self.links()));
+        let Answered { session, replayed, notices } =
+            self.create(from_proto::order(request.into_inner()), &tenants).await?;
         Ok(Response::new(v1::CreateOrderResponse { session, replayed, notices }))
     }
 
@@ -112,11 +115,8 @@ impl RedirectService for Redirects {
         request: Request<v1::CreatePaymentRequest>,
     ) -> Result<Response<v1::CreatePaymentResponse>, Status> {
         let tenants = auth::tenants(&request);
-        let (draft, violations) = from_proto::payment(request.into_inner());
-        let created = self.app.create_session(draft, violations, &tenants).await.map_err(to_status)?;
-        let CreatedSession { session, replayed, now } = created;
-        let notices = to_proto::notices(&session.notices());
-        let session = Some(to_proto::session(&session, now, self.links()));
+        let Answered { session, replayed, notices } =
+            self.create(from_proto::payment(request.into_inner()), &tenants).await?;
         Ok(Response::new(v1::CreatePaymentResponse { session, replayed, notices }))
     }
 
@@ -148,7 +148,10 @@ impl RedirectService for Redirects {
     ) -> Result<Response<v1::ResolveRedirectResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let tenants = auth::tenants(&request);
+        // Who may record an outcome may as well say that there is one.
+        let vouching = if auth::may(&request, Scope::Record) { Vouching::Allowed } else { Vouching::Forbidden };
         let query = from_proto::resolve(request.into_inner(), deadline).map_err(Error::Invalid).map_err(to_status)?;
+        let query = ResolveQuery { vouching, ..query };
         let answer = self.app.resolve_redirect(&query, &tenants).await.map_err(to_status)?;
         let redirect = to_proto::redirect(answer, self.page_url(query.session_id));
         Ok(Response::new(v1::ResolveRedirectResponse { redirect: Some(redirect) }))
@@ -208,6 +211,13 @@ impl RedirectService for Redirects {
         let judged = self.app.verify_return(&id, &returned, &tenants).await.map_err(to_status)?;
         Ok(Response::new(to_proto::judged(judged, self.links())))
     }
+}
+
+/// What the three create calls answer.
+struct Answered {
+    session: Option<v1::Session>,
+    replayed: bool,
+    notices: Vec<v1::Notice>,
 }
 
 /// One `WatchSession` call. It moves only when it is polled, and it is polled only when the caller reads: a slow reader

@@ -52,6 +52,12 @@ pub fn to_status(failed: Error) -> Status {
             ErrorReason::PermissionDenied,
             "the credential does not act for this merchant_id: use one whose merchants include it",
         ),
+        Error::MayNotVouch => error(
+            Code::PermissionDenied,
+            ErrorReason::PermissionDenied,
+            "the answer would be signed for what is not recorded, which takes the scope `record`: leave out outcome, \
+             payment_id, status and error_code, or preview instead",
+        ),
         Error::EtagMismatch => error(
             Code::Aborted,
             ErrorReason::EtagMismatch,

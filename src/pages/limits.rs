@@ -41,6 +41,9 @@ pub const LANGUAGE_RANGES: usize = 32;
 /// Keys in a page key file: the one that makes links, and those whose links are still out.
 pub const PAGE_KEYS: usize = 8;
 
+/// Bytes of a page key file: the keys need a hundredth of it, and nobody names a device as one.
+pub const PAGE_KEY_FILE_BYTES: u64 = 64 * 1_024;
+
 /// How long the public keys of signed returns may be kept by whoever read them: as long as a new key has to be published
 /// before it signs.
 pub const JWKS_SECONDS: u64 = 300;

@@ -2,8 +2,8 @@
 //!
 //! One accept loop per listener runs on the caller's runtime and deals connections in turn to one worker thread per
 //! core, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
-//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for browsers,
-//! either of them inside of [`Encrypted`] for TLS.
+//! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for
+//! browsers, either of them inside of [`Encrypted`] for TLS.
 //!
 //! It never looks into a call, and it knows neither gRPC nor Waypost.
 //!

@@ -105,7 +105,7 @@ impl TlsFiles {
     fn read(&self, inside: Inside) -> Result<ServerConfig, String> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| format!("{}: is no private key in PEM: {error}", self.key.display()))?;
+            .map_err(|error| format!("{}: is no private key in PEM, or is encrypted: {error}", self.key.display()))?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
@@ -123,7 +123,8 @@ impl TlsFiles {
             }
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-            format!("{}: cannot be used with {}: {error}", self.certificate.display(), self.key.display())
+            let (certificate, key) = (self.certificate.display(), self.key.display());
+            format!("{certificate}: cannot be used with {key}: {error}; keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519")
         })?;
         self.tell_expiry();
         config.alpn_protocols = match inside {

@@ -8,7 +8,7 @@ use crate::model::{
     Ending, Idempotency, IdempotencyKey, Merchant, MerchantId, Notice, Outcome, Precedence, ReturnUrls, Session,
     SessionId, Timestamp, limits,
 };
-use crate::redirect::{Mode, OriginPattern, Template};
+use crate::redirect::{InvalidTemplate, Mode, OriginPattern, Template};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
@@ -71,12 +71,12 @@ pub fn write_session(session: &Session) -> String {
 
 /// Reads a session back.
 pub fn read_session(text: &[u8]) -> Result<Session, StoreError> {
-    let record: SessionRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+    let record: SessionRecord<'_> = serde_json::from_slice(text).map_err(no_record)?;
     let id: SessionId = record.session_id.parse().map_err(unreadable)?;
-    let body: Map<String, Value> = serde_json::from_str(record.body.get()).map_err(unreadable)?;
+    let body: Map<String, Value> = serde_json::from_str(record.body.get()).map_err(no_record)?;
     let SessionRecord { merchant_id, idempotency, create_time, expire_time, .. } = record;
     let created = Session::open(id, merchant_id, &body, idempotency.as_ref(), create_time, expire_time);
-    let mut session = created.map_err(unreadable)?.with_notices(&record.notices);
+    let mut session = created.map_err(no_template)?.with_notices(&record.notices);
     session.update_time = record.update_time;
     session.ending = record.ending;
     session.version = record.version;
@@ -94,7 +94,7 @@ pub(crate) struct KeyOwner {
 
 /// Reads only whose key a session has, for a fraction of the cost of reading it.
 pub(crate) fn read_key_owner(text: &[u8]) -> Result<KeyOwner, StoreError> {
-    serde_json::from_slice(text).map_err(unreadable)
+    serde_json::from_slice(text).map_err(no_record)
 }
 
 /// Writes a merchant down.
@@ -120,11 +120,11 @@ pub fn write_merchant(merchant: &Merchant) -> String {
 
 /// Reads a merchant back.
 pub fn read_merchant(text: &[u8]) -> Result<Merchant, StoreError> {
-    let record: MerchantRecord<'_> = serde_json::from_slice(text).map_err(unreadable)?;
+    let record: MerchantRecord<'_> = serde_json::from_slice(text).map_err(no_record)?;
     let mut return_urls = ReturnUrls::default();
     for slot in Outcome::ALL {
         let url = record.return_urls.get(slot.as_str());
-        return_urls.set(slot, url.map(|url| Template::compile(url)).transpose().map_err(unreadable)?);
+        return_urls.set(slot, url.map(|url| Template::compile(url)).transpose().map_err(no_template)?);
     }
     // Whether this server's mode still accepts a saved origin is the policy's question at each resolve.
     let origin = |text: &String| OriginPattern::parse(text, Mode::Sandbox).map_err(unreadable);
@@ -147,9 +147,45 @@ fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
 }
 
+// These texts are logged, so they repeat nothing that stands in a record: no customer's data, and no URL.
+
+fn no_record(error: serde_json::Error) -> StoreError {
+    let said = error.to_string();
+    // The fields' names are ours.
+    let missing = said.starts_with("missing field ").then_some(said);
+    let place = || format!("no record of this version, from line {} column {} on", error.line(), error.column());
+    StoreError::Corrupt(missing.unwrap_or_else(place))
+}
+
+fn no_template(_: InvalidTemplate) -> StoreError {
+    StoreError::Corrupt("a return URL that this version cannot compile".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_repeated() {
+        let body = serde_json::json!({"customer_email": "ana", "redirect_url": "https://shop.example.com/ana"});
+        let Value::Object(body) = body else { unreachable!("an object was written") };
+        let id = "invoice_01986132-e354-7676-9b4a-fc8dd5c5253e".parse().expect("an id");
+        let (merchant, now) = ("m".parse().expect("a merchant id"), Timestamp::from_micros(0));
+        let session = Session::open(id, merchant, &body, None, now, now).expect("a session");
+        let written = write_session(&session);
+        for (from, to, expected) in [
+            ("\"version\":1", "\"version\":\"ana\"", "no record of this version"),
+            ("\"create_time\":0,", "", "missing field `create_time`"),
+            ("\"body\":{", "\"body\":\"ana\",\"x\":{", "no record of this version"),
+            ("example.com/ana", "example.com/{{ana", "a return URL that this version cannot compile"),
+            ("example.com/ana", "ex\u{e4}mple.com/ana", "a return URL that this version cannot compile"),
+        ] {
+            let wrong = written.replace(from, to);
+            assert_ne!(wrong, written, "{from}");
+            let error = read_session(wrong.as_bytes()).expect_err("unreadable").to_string();
+            assert!(error.contains(expected) && !error.contains("ana") && !error.contains("mple"), "{error}");
+        }
+    }
 
     #[test]
     fn a_merchant_written_before_returns_were_signed_reads_as_one_who_does_not_sign() {

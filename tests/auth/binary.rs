@@ -181,6 +181,11 @@ fn keygen_refuses_what_the_file_would_not_take() {
         (vec!["--name", "a", "--merchant", "m1", "--scope", "write"], "is not a scope"),
         (vec!["--name", "a", "--merchant", "m1", "--scope", "read", "--expires", "never"], "is not a time"),
         (vec!["--name", "a", "--merchant", "m1", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"], "future"),
+        (vec!["--name", "a", "--merchant", "m1", "--scope", "read", "--expires", "0s"], "future"),
+        // The file has no way to write these times, and what it does not say does not expire.
+        (vec!["--name", "a", "--merchant", "m1", "--scope", "read", "--expires", "9000y"], "after the year 9999"),
+        (vec!["--name", "a", "--merchant", "m1", "--scope", "read", "--expires", "500000y"], "after the year 9999"),
+        (vec!["--name", "wp_a", "--merchant", "m1", "--scope", "read"], "is not a name"),
     ] {
         let output = waypost(&["keygen", "credential"]).args(&args).output().expect("run");
         assert_eq!(output.status.code(), Some(2), "{args:?}");

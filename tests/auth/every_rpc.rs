@@ -126,6 +126,46 @@ async fn who_may_create_may_preview_what_is_not_created_and_no_session() {
 }
 
 #[tokio::test]
+async fn who_may_only_read_gets_nothing_signed_that_is_not_recorded() {
+    let credentials = entry("reader", "[\"m1\"]", "[\"read\"]") + &entry("till", "[\"m1\"]", "[\"read\", \"record\"]");
+    let served = Served::start(&(admin() + &credentials));
+    let client = served.client().await;
+    let session = client.create(ADMIN, "m1").await;
+    let ask = async |secret: &str, named: Value| {
+        let mut request = named;
+        request["session_id"] = session.as_str().into();
+        client.call(secret, "ResolveRedirect", request).await
+    };
+    let named = [
+        json!({"outcome": "OUTCOME_SUCCESS"}),
+        json!({"outcome": "OUTCOME_CANCEL", "status": "refunded"}),
+        json!({"payment_id": "forged"}),
+        json!({"status": "approved", "wait": "0.001s"}),
+    ];
+    for named in &named {
+        assert!(ask("secret-of-reader", named.clone()).await.is_ok(), "{named}: nothing is signed yet");
+    }
+    client.ok(ADMIN, "UpdateMerchant", json!({"merchant": {"merchant_id": "m1", "sign_returns": true}})).await;
+    for recorded in [None, Some("OUTCOME_PENDING")] {
+        if let Some(outcome) = recorded {
+            client.ok(ADMIN, "RecordOutcome", json!({"session_id": session, "outcome": outcome})).await;
+        }
+        for named in &named {
+            ask("secret-of-reader", named.clone()).await.failed(Code::PermissionDenied, "PERMISSION_DENIED");
+            assert!(ask("secret-of-till", named.clone()).await.is_ok(), "{named}");
+        }
+        // What stands anyway may be named, and the buyer without a word is sent on.
+        let same = recorded.unwrap_or("OUTCOME_CANCEL");
+        for named in [json!({}), json!({"outcome": same})] {
+            assert!(ask("secret-of-reader", named).await.is_ok());
+        }
+    }
+    let success = json!({"session_id": session, "outcome": "OUTCOME_SUCCESS", "payment_id": "17", "status": "paid"});
+    client.ok(ADMIN, "RecordOutcome", success.clone()).await;
+    assert!(ask("secret-of-reader", success).await.is_ok());
+}
+
+#[tokio::test]
 async fn every_rpc_about_another_merchant_tells_nothing_about_it() {
     let served = Served::start(&(admin() + &entry("shop", "[\"m1\", \"m3\"]", "[\"admin\"]")));
     let client = served.client().await;
@@ -178,11 +218,57 @@ async fn health_is_open_and_reflection_wants_any_credential() {
 async fn a_method_that_is_not_there_is_told_to_callers_only() {
     let served = Served::start(&admin());
     let client = served.client().await;
-    for path in ["/waypost.v1.RedirectService/Refund", "/waypost.v2.RedirectService/GetSession", "/"] {
+    for path in [
+        "/waypost.v1.RedirectService/Refund",
+        "/waypost.v2.RedirectService/GetSession",
+        "/",
+        // Other spellings of what is there, for whoever would read them otherwise than the table does.
+        "//waypost.v1.RedirectService/GetSession",
+        "/waypost.v1.RedirectService//GetSession",
+        "/waypost.v1.RedirectService/GetSession/",
+        "/waypost.v1.RedirectService/getsession",
+        "/WAYPOST.v1.RedirectService/GetSession",
+        "/waypost.v1.RedirectService%2FGetSession",
+        "/waypost.v1.RedirectService/Get%53ession",
+        "/grpc.health.v1.Health/../../waypost.v1.RedirectService/GetSession",
+        "/grpc.health.v1.Health/Check/../../waypost.v1.RedirectService/GetSession",
+        "/grpc.health.v1.Health/Check/",
+        "/grpc.health.v1.Health/check",
+    ] {
         let stranger = client.begin(&[], path, &[]).await.next().await.unwrap_err();
         assert_eq!(stranger.code(), Code::Unauthenticated, "{path}");
         let bearer = format!("Bearer {ADMIN}");
         let caller = client.begin(&[("authorization", &bearer)], path, &[]).await.next().await.unwrap_err();
         assert_eq!(caller.code(), Code::Unimplemented, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_whole_secret_in_one_header_is_a_credential() {
+    let served = Served::start(&admin());
+    let client = served.client().await;
+    let long = format!("Bearer {}", "x".repeat(10_000));
+    let twice = format!("Bearer {ADMIN}");
+    let cut = format!("Bearer {}", &ADMIN[..ADMIN.len() - 1]);
+    let joined = format!("Bearer {ADMIN}, Bearer {ADMIN}");
+    for headers in [
+        vec![],
+        vec![("authorization", "")],
+        vec![("authorization", "Bearer")],
+        vec![("authorization", "Bearer ")],
+        vec![("authorization", ADMIN)],
+        vec![("authorization", "Bearer \u{e9}")],
+        vec![("authorization", &long)],
+        vec![("authorization", &cut)],
+        vec![("authorization", &joined)],
+        vec![("authorization", &twice), ("authorization", &twice)],
+        vec![("authorization-bin", &twice), ("x-authorization", &twice), ("proxy-authorization", &twice)],
+    ] {
+        let answer = client.call_with(&headers, "GetMerchant", json!({"merchant_id": "m1"})).await;
+        answer.failed(Code::Unauthenticated, "UNAUTHENTICATED");
+    }
+    for header in [format!("bearer {ADMIN}"), format!("BEARER  \t{ADMIN} ")] {
+        let headers = [("authorization", header.as_str())];
+        assert!(client.call_with(&headers, "GetMerchant", json!({"merchant_id": "m1"})).await.is_ok());
     }
 }

@@ -66,6 +66,7 @@ macro_rules! store_contract {
             x2_repeated_until_0_all_that_were_over_are_gone,
             x2_a_session_that_ended_early_is_over_early,
             x3_the_key_of_a_removed_session_may_be_used_again,
+            x3_creates_that_race_with_the_removal_of_their_key_leave_one_session_or_none,
             x3_a_removed_session_cannot_be_replaced,
             w1_a_replacement_wakes_every_watcher,
             w1_a_replacement_by_another_handle_wakes_the_watcher,
@@ -634,6 +635,44 @@ pub async fn x3_the_key_of_a_removed_session_may_be_used_again(fixture: impl Fix
     assert_eq!(sweep(&store, EXPIRES).await, 1);
     let second = create(&store, &draft().key("k", 2)).await;
     assert_eq!(by_key(&store, "m1", Kind::Checkout, "k").await, Some(second));
+}
+
+pub async fn x3_creates_that_race_with_the_removal_of_their_key_leave_one_session_or_none(fixture: impl Fixture) {
+    let store = fixture.store();
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let first = create(&store, &draft().key(&key, 1)).await;
+        let later: Vec<_> = (0..RACERS).map(|_| draft().key(&key, 1).expires(EXPIRES.plus(PATIENCE)).build()).collect();
+        let answers = race(|n| {
+            let (store, session) = (store.clone(), later[n].clone());
+            async move {
+                if n % 4 == 0 {
+                    store.remove_over(EXPIRES, 100).await.expect("removed");
+                    return None;
+                }
+                Some((session.id, store.create(session).await.expect("answered")))
+            }
+        })
+        .await;
+        let new = |(id, answer): &(SessionId, Created)| (*answer == Created::New).then_some(*id);
+        let made: Vec<SessionId> = answers.iter().flatten().filter_map(new).collect();
+        assert!(made.len() <= 1, "{made:?}");
+        for (_, answer) in answers.iter().flatten() {
+            let known = match answer {
+                Created::New => true,
+                Created::Before(session) => session.id == first.id || made.contains(&session.id),
+                Created::KeyReused => false,
+            };
+            assert!(known, "{answer:?}");
+        }
+        sweep(&store, EXPIRES).await;
+        assert_eq!(session(&store, first.id).await, None);
+        let stands = by_key(&store, "m1", Kind::Checkout, &key).await.map(|session| session.id);
+        assert_eq!(stands, made.first().copied());
+        for session in &later {
+            assert_eq!(store.session(session.id).await.expect("loaded").is_some(), made.contains(&session.id));
+        }
+    }
 }
 
 pub async fn x3_a_removed_session_cannot_be_replaced(fixture: impl Fixture) {

@@ -50,6 +50,14 @@ impl Authority {
         self.sign(params)
     }
 
+    /// For a client whom it names, and no longer valid.
+    pub fn expired_client(&self, uri: &str) -> Certificate {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.subject_alt_names.push(SanType::URI(uri.try_into().expect("ASCII")));
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.sign(params)
+    }
+
     fn sign(&self, params: CertificateParams) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("signed");

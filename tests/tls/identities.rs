@@ -114,7 +114,9 @@ async fn without_a_certificate_of_the_authority_nobody_gets_a_connection() {
     let world = World::new();
     let theirs = Authority::new("theirs");
     let stranger = theirs.client(&["spiffe://example.org/checkout"], &[]);
-    for peer in [Peer::trusting(&world.ours), Peer::showing(&world.ours, &stranger)] {
+    let expired = world.ours.expired_client("spiffe://example.org/checkout");
+    let [stranger, expired] = [stranger, expired].map(|certificate| Peer::showing(&world.ours, &certificate));
+    for peer in [Peer::trusting(&world.ours), stranger, expired] {
         // In TLS 1.3 a client hears of its refusal only when it reads.
         let refused = async {
             let channel = peer.channel(world.served.addr).await.map_err(|error| format!("{error:?}"))?;
