@@ -2,8 +2,10 @@
 //! in the code; a new RPC fails here until it has its line.
 
 use crate::served::{ADMIN, Answer, Client, Served, admin, entry, payment};
+use prost::Message;
 use serde_json::{Value, json};
 use tonic::Code;
+use waypost::proto::v1::{ResolveRedirectsResponse, resolve_redirects_response::Answer as InAnswer};
 
 const SCOPES: [&str; 4] = ["create", "record", "read", "merchant"];
 
@@ -12,6 +14,8 @@ const SCOPES: [&str; 4] = ["create", "record", "read", "merchant"];
 enum Others {
     /// It is not there.
     Absent,
+    /// It is not there, as the answer to one request of a stream says.
+    AbsentInAnswer,
     /// It has the defaults.
     Defaults,
     /// It tells what everybody can find out by the public keys.
@@ -29,6 +33,9 @@ fn about(method: &str, merchant: &str, session: &str) -> (&'static [&'static str
         "GetSession" => (&["read"], Others::Absent, json!({"session_id": session})),
         "RecordOutcome" => (&["record"], Others::Absent, json!({"session_id": session, "outcome": "OUTCOME_FAILURE"})),
         "ResolveRedirect" => (&["read"], Others::Absent, json!({"session_id": session, "wait": "10s"})),
+        "ResolveRedirects" => {
+            (&["read"], Others::AbsentInAnswer, json!({"correlation_id": 7, "resolve": {"session_id": session}}))
+        }
         "WatchSession" => (&["read"], Others::Absent, json!({"session_id": session})),
         "PreviewRedirects" => (&["read"], Others::Absent, json!({"session_id": session})),
         "GetMerchant" => (&["read", "merchant"], Others::Defaults, json!({"merchant_id": merchant})),
@@ -134,6 +141,12 @@ async fn every_rpc_about_another_merchant_tells_nothing_about_it() {
         let answer = client.call("secret-of-shop", &method, request.clone()).await;
         match others {
             Others::Absent => answer.failed(Code::NotFound, "SESSION_NOT_FOUND"),
+            Others::AbsentInAnswer => {
+                assert!(answer.is_ok(), "{method}: {:?}", answer.status());
+                let told = ResolveRedirectsResponse::decode(&answer.body[5..]).expect("an answer");
+                let Some(InAnswer::Error(error)) = told.answer else { panic!("{told:?}") };
+                assert_eq!((told.correlation_id, Code::from(error.code)), (7, Code::NotFound));
+            }
             Others::Denied => answer.failed(Code::PermissionDenied, "PERMISSION_DENIED"),
             Others::Verdict => {
                 let told = client.ok("secret-of-shop", &method, request).await;
