@@ -1,7 +1,7 @@
 //! The whole server in one run, as ratios: `cargo bench --bench server`.
 //!
-//! Four things are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, the same over streams
-//! (`ResolveRedirects`), `Health/Check` of the same process, and `ResolveRedirect` of the same service on tonic's own
+//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, the same over streams
+//! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, and `ResolveRedirect` of the same service on tonic's own
 //! server with its defaults. The servers have
 //! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
@@ -15,9 +15,9 @@ use h2::client::SendRequest;
 use prost::Message;
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,10 +74,12 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let resolving = resolves(&waypost, sessions).await;
-        let streamed = resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
+        let streamed: Vec<_> =
+            resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
         let mut targets = [
             Target::new("waypost ResolveRedirect", &waypost, resolving).await,
-            Target::new("waypost ResolveRedirects", &waypost, streamed).await,
+            Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
+            Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
         ];
@@ -104,16 +106,21 @@ const RECORD: &str = "/waypost.v1.RedirectService/RecordOutcome";
 struct Server {
     process: Child,
     addr: SocketAddr,
+    /// Kept so that the server's standard output stays open: it has more to say.
+    _stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
     fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
         pin(process.id(), SERVER_CORE);
-        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let mut addrs =
-            lines.map_while(Result::ok).filter_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok());
-        Self { addr: addrs.next().expect("its address"), process }
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let mut addrs = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .filter_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok());
+        let addr = addrs.next().expect("its address");
+        Self { addr, process, _stdout: lines }
     }
 
     /// Seconds of processor time so far.
@@ -167,6 +174,8 @@ struct Target<'s> {
     server: &'s Server,
     connections: Vec<SendRequest<Bytes>>,
     requests: Arc<[(&'static str, Bytes)]>,
+    /// On each connection.
+    in_flight: usize,
     rounds: Vec<Measured>,
 }
 
@@ -183,7 +192,7 @@ impl<'s> Target<'s> {
         for _ in 0..CONNECTIONS {
             connections.push(connect(server.addr).await);
         }
-        Self { name, server, connections, requests: requests.into(), rounds: Vec::new() }
+        Self { name, server, connections, requests: requests.into(), in_flight: IN_FLIGHT, rounds: Vec::new() }
     }
 
     async fn measure(&self, length: Duration) -> Measured {
@@ -191,11 +200,11 @@ impl<'s> Target<'s> {
         let (began, cpu) = (Instant::now(), self.server.cpu());
         if self.requests[0].0 == STREAM {
             for connection in &self.connections {
-                tasks.spawn(converse(connection.clone(), Arc::clone(&self.requests), began + length));
+                tasks.spawn(converse(connection.clone(), Arc::clone(&self.requests), self.in_flight, began + length));
             }
             return self.measured(tasks, began, cpu).await;
         }
-        for (number, connection) in (0..CONNECTIONS * IN_FLIGHT).zip(self.connections.iter().cycle()) {
+        for (number, connection) in (0..CONNECTIONS * self.in_flight).zip(self.connections.iter().cycle()) {
             let (mut connection, requests) = (connection.clone(), Arc::clone(&self.requests));
             tasks.spawn(async move {
                 let mut latencies = Vec::new();
@@ -238,11 +247,12 @@ impl<'s> Target<'s> {
     }
 }
 
-/// A call of `ResolveRedirects` with [`IN_FLIGHT`] requests in progress until `end`: each answer's time, from the moment
+/// A call of `ResolveRedirects` with so many requests in progress until `end`: each answer's time, from the moment
 /// in which its request was given to HTTP/2 to that in which the answer was read.
 async fn converse(
     mut connection: SendRequest<Bytes>,
     requests: Arc<[(&'static str, Bytes)]>,
+    in_flight: usize,
     end: Instant,
 ) -> Vec<Duration> {
     let (mut ask, answers) = begin(&mut connection, STREAM).await;
@@ -251,7 +261,7 @@ async fn converse(
     let mut sent = vec![end; requests.len()];
     let (mut at, mut latencies) = (0, Vec::new());
     let mut batch = BytesMut::new();
-    let mut free = IN_FLIGHT;
+    let mut free = in_flight.min(requests.len());
     loop {
         let now = Instant::now();
         if now >= end {
@@ -285,9 +295,9 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 4]) {
+fn report(targets: &[Target<'_>; 5]) {
     println!(
-        "{CONNECTIONS} connections, {IN_FLIGHT} calls in flight on each, one server core; medians of {} rounds",
+        "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
     );
     println!("{:<30} {:>12} {:>16} {:>10} {:>10}", "", "calls/s", "server us/call", "p50 us", "p99 us");
@@ -301,8 +311,8 @@ fn report(targets: &[Target<'_>; 4]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, stream, health, stock] = targets;
-    for (one, other) in [(resolve, health), (resolve, stock), (stream, resolve)] {
+    let [resolve, stream, wide, health, stock] = targets;
+    for (one, other) in [(resolve, health), (resolve, stock), (stream, resolve), (wide, resolve)] {
         // Ratios within a round: what else the machine did then, it did to both.
         let mut ratios: Vec<f64> =
             one.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();

@@ -190,23 +190,29 @@ where
     ) -> Option<v1::ResolveRedirectsResponse> {
         let v1::ResolveRedirectsRequest { correlation_id, resolve } = request;
         let time = self.resolver.time;
-        let waits = resolve.as_ref().is_some_and(|resolve| resolve.wait.is_some());
-        let until = Instant::now() + if waits { time.waiting_timeout } else { time.timeout };
-        let until = time.end.map_or(until, |end| until.min(end));
-        let query = match from_proto::resolve_of_many(resolve, until) {
+        // The clock is asked and a timer made only for what may wait, and for what is not answered at once.
+        let until = |timeout| {
+            let until = Instant::now() + timeout;
+            time.end.map_or(until, |end| until.min(end))
+        };
+        let may_wait = resolve.as_ref().is_some_and(|resolve| resolve.wait.is_some());
+        let deadline = may_wait.then(|| until(time.waiting_timeout));
+        let query = match from_proto::resolve_of_many(resolve, deadline) {
             Ok(query) => query,
             Err(violations) => return Some(respond(correlation_id, to_answer(&to_status(Error::Invalid(violations))))),
         };
         let waits = query.outcome.is_none() && !query.wait.is_zero();
         let resolver = Arc::clone(&self.resolver);
-        // Unwind safe: after a panic the call is never polled again, and what calls share is behind locks of its own.
-        let resolving = AssertUnwindSafe(async move { resolver.resolve(&query).await }).catch_unwind();
-        let mut call: Call = Box::pin(resolving.map(|resolved| resolved.unwrap_or_else(|_| panicked())));
+        let mut call: Call = Box::pin(async move {
+            // Unwind safe: after a panic the call is never polled again, and what calls share is behind locks of its own.
+            let resolving = AssertUnwindSafe(resolver.resolve(&query)).catch_unwind();
+            resolving.await.unwrap_or_else(|_| panicked())
+        });
         if let Poll::Ready(answer) = call.as_mut().poll(cx) {
             return Some(respond(correlation_id, answer));
         }
-        // The timer is made only for what is not answered at once.
-        let mut kept = InProgress { correlation_id, call, timer: Box::pin(sleep_until(until)), _place: None };
+        let timer = Box::pin(sleep_until(deadline.unwrap_or_else(|| until(time.timeout))));
+        let mut kept = InProgress { correlation_id, call, timer, _place: None };
         if !waits {
             self.in_progress.push(kept);
             return None;
