@@ -1,10 +1,10 @@
 //! One of the buyers that the load consists of: makes one call after the other.
 
-use crate::proto::v1;
 use crate::proto::v1::{
-    CreatePaymentRequest, Outcome, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
+    self, CreatePaymentRequest, Outcome, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
     redirect_service_client::RedirectServiceClient, resolve_redirects_response,
 };
+use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use tonic::{
@@ -105,9 +105,8 @@ pub fn result(answer: Option<resolve_redirects_response::Answer>) -> Result<(), 
     match answer {
         Some(resolve_redirects_response::Answer::Redirect(_)) => Ok(()),
         Some(resolve_redirects_response::Answer::Error(error)) => {
-            let details = prost::Message::encode_to_vec(&error);
-            let v1::ResolveError { code, message, .. } = error;
-            Err(Status::with_details(code.into(), message, details.into()))
+            let details = error.encode_to_vec();
+            Err(Status::with_details(error.code.into(), error.message, details.into()))
         }
         None => Err(Status::internal("the answer has neither a redirect nor an error")),
     }
@@ -181,9 +180,9 @@ impl Walk {
 
     /// The next session, and how often the walk was through before.
     pub fn next(&mut self) -> (String, usize) {
-        let step = self.made * STRIDE % self.share;
-        let round = self.made / self.share;
-        let step = if self.share % STRIDE == 0 { self.made % self.share } else { step };
+        // A share that is a multiple of the stride is walked through in order.
+        let stride = if self.share.is_multiple_of(STRIDE) { 1 } else { STRIDE };
+        let (step, round) = (self.made * stride % self.share, self.made / self.share);
         self.made += 1;
         (self.sessions[(self.at + step) % self.sessions.len()].clone(), round)
     }
