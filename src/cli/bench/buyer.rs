@@ -1,7 +1,7 @@
 //! One of the buyers that the load consists of: makes one call after the other.
 
 use crate::proto::v1::{
-    self, CreatePaymentRequest, Outcome, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
+    CreatePaymentRequest, Outcome, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
     redirect_service_client::RedirectServiceClient, resolve_redirects_response,
 };
 use prost::Message;
