@@ -175,15 +175,19 @@ impl Load {
         let mut creators = JoinSet::new();
         for line in lines {
             for _ in 0..self.in_flight {
-                let (mut line, left) = (line.clone(), Rc::clone(&left));
+                let (mut line, left, patience) = (line.clone(), Rc::clone(&left), self.connection.timeout);
                 creators.spawn_local(async move {
                     let mut created = Vec::new();
                     while left.replace_with(|left| left.saturating_sub(1)) > 0 {
-                        let session_id = line.create().await?;
-                        if work != Work::Record {
-                            line.record(&session_id, Outcome::Success).await?;
-                        }
-                        created.push(session_id);
+                        let create = async {
+                            let session_id = line.create().await?;
+                            if work != Work::Record {
+                                line.record(&session_id, Outcome::Success).await?;
+                            }
+                            Ok(session_id)
+                        };
+                        let late = |_| Err(Status::deadline_exceeded("a session was not created in time"));
+                        created.push(timeout(patience, create).await.unwrap_or_else(late)?);
                     }
                     Ok::<_, Status>(created)
                 });

@@ -21,7 +21,7 @@ Examples:
   waypost bench mixed --connections 8 --in-flight 32 --duration 1m
   waypost bench resolve --rate 20000 --sessions 100000 --json > before.json
   waypost bench compare before.json after.json
-  waypost bench stream --server https://waypost.staging.internal:443 --yes-load waypost.staging.internal";
+  waypost bench stream --server https://waypost.test:443 --yes-load waypost.test";
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
