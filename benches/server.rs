@@ -1,7 +1,8 @@
 //! The whole server in one run, as ratios: `cargo bench --bench server`.
 //!
-//! Three things are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, `Health/Check` of the
-//! same process, and `ResolveRedirect` of the same service on tonic's own server with its defaults. The servers have
+//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, the same over streams
+//! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, and `ResolveRedirect` of the same service on tonic's own
+//! server with its defaults. The servers have
 //! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
 
@@ -9,7 +10,7 @@ mod support {
     pub mod h2_client;
 }
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use prost::Message;
 use std::{
@@ -20,14 +21,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::h2_client::{call, connect, frame};
+use support::h2_client::{Messages, begin, call, connect, frame};
 use tokio::task::JoinSet;
 use waypost::{
     app::{App, Clock},
     grpc::{Merchants, Redirects},
     proto::v1::{
         CreatePaymentRequest, CreatePaymentResponse, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
-        merchant_service_server::MerchantServiceServer, redirect_service_server::RedirectServiceServer,
+        ResolveRedirectsRequest, ResolveRedirectsResponse, merchant_service_server::MerchantServiceServer,
+        redirect_service_server::RedirectServiceServer, resolve_redirects_response::Answer,
     },
     redirect::Mode,
     store::MemoryStore,
@@ -71,8 +73,13 @@ fn main() {
     pin(0, LOAD_CORE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
+        let resolving = resolves(&waypost, sessions).await;
+        let streamed: Vec<_> =
+            resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
         let mut targets = [
-            Target::new("waypost ResolveRedirect", &waypost, resolves(&waypost, sessions).await).await,
+            Target::new("waypost ResolveRedirect", &waypost, resolving).await,
+            Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
+            Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
         ];
@@ -91,6 +98,7 @@ fn main() {
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const RESOLVE: &str = "/waypost.v1.RedirectService/ResolveRedirect";
+const STREAM: &str = "/waypost.v1.RedirectService/ResolveRedirects";
 const CREATE: &str = "/waypost.v1.RedirectService/CreatePayment";
 const RECORD: &str = "/waypost.v1.RedirectService/RecordOutcome";
 
@@ -162,6 +170,8 @@ struct Target<'s> {
     server: &'s Server,
     connections: Vec<SendRequest<Bytes>>,
     requests: Arc<[(&'static str, Bytes)]>,
+    /// On each connection.
+    in_flight: usize,
     rounds: Vec<Measured>,
 }
 
@@ -178,13 +188,19 @@ impl<'s> Target<'s> {
         for _ in 0..CONNECTIONS {
             connections.push(connect(server.addr).await);
         }
-        Self { name, server, connections, requests: requests.into(), rounds: Vec::new() }
+        Self { name, server, connections, requests: requests.into(), in_flight: IN_FLIGHT, rounds: Vec::new() }
     }
 
     async fn measure(&self, length: Duration) -> Measured {
         let mut tasks = JoinSet::new();
         let (began, cpu) = (Instant::now(), self.server.cpu());
-        for (number, connection) in (0..CONNECTIONS * IN_FLIGHT).zip(self.connections.iter().cycle()) {
+        if self.requests[0].0 == STREAM {
+            for connection in &self.connections {
+                tasks.spawn(converse(connection.clone(), Arc::clone(&self.requests), self.in_flight, began + length));
+            }
+            return self.measured(tasks, began, cpu).await;
+        }
+        for (number, connection) in (0..CONNECTIONS * self.in_flight).zip(self.connections.iter().cycle()) {
             let (mut connection, requests) = (connection.clone(), Arc::clone(&self.requests));
             tasks.spawn(async move {
                 let mut latencies = Vec::new();
@@ -200,6 +216,11 @@ impl<'s> Target<'s> {
                 latencies
             });
         }
+        self.measured(tasks, began, cpu).await
+    }
+
+    /// Waits for the tasks, which have the latencies of their calls.
+    async fn measured(&self, mut tasks: JoinSet<Vec<Duration>>, began: Instant, cpu: f64) -> Measured {
         let mut latencies = hdrhistogram::Histogram::<u64>::new(3).expect("a histogram");
         while let Some(done) = tasks.join_next().await {
             for latency in done.expect("a task") {
@@ -222,9 +243,57 @@ impl<'s> Target<'s> {
     }
 }
 
-fn report(targets: &[Target<'_>; 3]) {
+/// A call of `ResolveRedirects` with so many requests in progress until `end`: each answer's time, from the moment
+/// in which its request was given to HTTP/2 to that in which the answer was read.
+async fn converse(
+    mut connection: SendRequest<Bytes>,
+    requests: Arc<[(&'static str, Bytes)]>,
+    in_flight: usize,
+    end: Instant,
+) -> Vec<Duration> {
+    let (mut ask, answers) = begin(&mut connection, STREAM).await;
+    let mut answers = Messages::new(answers);
+    // By the request's number: when it was sent.
+    let mut sent = vec![end; requests.len()];
+    let (mut at, mut latencies) = (0, Vec::new());
+    let mut batch = BytesMut::new();
+    let mut free = in_flight.min(requests.len());
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            break;
+        }
+        for _ in 0..free {
+            batch.put_slice(&requests[at].1);
+            sent[at] = now;
+            // A stride that meets them all.
+            at = (at + 6_151) % requests.len();
+        }
+        ask.send_data(batch.split().freeze(), false).expect("a stream that goes on");
+        free = 0;
+        answers.more().await.expect("a stream that goes on");
+        let now = Instant::now();
+        while let Some(answer) = answers.next() {
+            let answer = ResolveRedirectsResponse::decode(answer).expect("an answer");
+            assert!(matches!(answer.answer, Some(Answer::Redirect(_))), "a redirect");
+            latencies.push(now - sent[answer.correlation_id as usize]);
+            free += 1;
+        }
+    }
+    ask.send_data(Bytes::new(), true).expect("a stream that goes on");
+    while answers.more().await.is_some() {}
+    latencies
+}
+
+/// The request of a stream that asks what a framed unary one asks.
+fn in_stream(number: usize, unary: &Bytes) -> Bytes {
+    let resolve = Some(ResolveRedirectRequest::decode(&unary[5..]).expect("a request"));
+    frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
+}
+
+fn report(targets: &[Target<'_>; 5]) {
     println!(
-        "{CONNECTIONS} connections, {IN_FLIGHT} calls in flight on each, one server core; medians of {} rounds",
+        "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
     );
     println!("{:<30} {:>12} {:>16} {:>10} {:>10}", "", "calls/s", "server us/call", "p50 us", "p99 us");
@@ -238,15 +307,17 @@ fn report(targets: &[Target<'_>; 3]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, health, stock] = targets;
-    for (name, other) in [("Health/Check", health), ("stock tonic", stock)] {
+    let [resolve, stream, wide, health, stock] = targets;
+    for (one, other) in [(resolve, health), (resolve, stock), (stream, resolve), (wide, resolve)] {
         // Ratios within a round: what else the machine did then, it did to both.
         let mut ratios: Vec<f64> =
-            resolve.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();
+            one.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();
         ratios.sort_by(f64::total_cmp);
         println!(
-            "ResolveRedirect is {:.2} times {name} ({:.2} to {:.2})",
+            "{} is {:.2} times {} ({:.2} to {:.2})",
+            one.name,
             ratios[ratios.len() / 2],
+            other.name,
             ratios[0],
             ratios[ratios.len() - 1]
         );

@@ -16,6 +16,7 @@ mod cluster {
     pub mod postgres;
 }
 mod support {
+    #[allow(dead_code, reason = "shared with a benchmark that needs more of it")]
     pub mod h2_client;
 }
 

@@ -1477,3 +1477,134 @@ mod signed_returns {
         assert_eq!(server.run(&["healthcheck"]).code, Some(0));
     }
 }
+
+mod bench {
+    use super::*;
+
+    const SHORT: [&str; 6] = ["--duration", "300ms", "--warm-up", "100ms", "--connections", "2"];
+
+    fn measure(server: &Server, work: &str, more: &[&str]) -> Value {
+        let args = [&["bench", work, "--json"][..], &SHORT, more].concat();
+        server.run(&args).json()
+    }
+
+    #[test]
+    fn every_load_is_borne_and_reported() {
+        let server = Server::sandbox();
+        for work in ["create", "record", "resolve", "mixed", "stream"] {
+            let report = measure(&server, work, &["--sessions", "50", "--in-flight", "4"]);
+            assert_eq!((&report["settings"]["work"], &report["failed"]), (&work.into(), &serde_json::json!({})));
+            let answered = report["answered"].as_u64().unwrap();
+            assert!(answered > 0, "{report}");
+            let rate = report["calls_per_second"].as_f64().unwrap();
+            assert!((rate * 0.3 - answered as f64).abs() < 1.0, "of the measured time only: {report}");
+            let latencies =
+                ["p50", "p90", "p99", "p99_9", "max"].map(|name| report["latency_micros"][name].as_u64().unwrap());
+            assert!(latencies.is_sorted() && latencies[0] > 0, "{report}");
+            assert_eq!(report["settings"]["sessions"].is_null(), ["create", "mixed"].contains(&work), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_latencies_count_from_the_moments_in_which_calls_were_to_begin() {
+        let server = Server::sandbox();
+        for work in ["resolve", "stream"] {
+            let report = measure(&server, work, &["--rate", "200", "--sessions", "20"]);
+            // Of the 60 moments in the measured time, each is answered or told as missed.
+            let (answered, missed) = (report["answered"].as_u64().unwrap(), report["missed"].as_u64().unwrap());
+            assert!((59..=61).contains(&(answered + missed)), "{report}");
+        }
+        // One place, and far more calls than it can make: each of them has waited since its moment.
+        let report = measure(&server, "resolve", &["--rate", "1000000", "--in-flight", "1", "--sessions", "1"]);
+        let (answered, missed) = (report["answered"].as_u64().unwrap(), report["missed"].as_u64().unwrap());
+        assert!((299_999..=300_001).contains(&(answered + missed)), "{report}");
+        assert!(missed > answered, "{report}");
+        // Counted from when they began, most would have taken less than a millisecond.
+        assert!(report["latency_micros"]["p50"].as_u64().unwrap() > 100_000, "{report}");
+    }
+
+    #[test]
+    fn only_this_machine_is_loaded_unless_the_server_is_named_twice() {
+        let refused = run(&["bench", "resolve", "--server", "https://pay.example.com:443"]);
+        refused.failed(2, "if that is meant, repeat its host, --yes-load pay.example.com");
+        let other = run(&["bench", "stream", "--server", "10.0.0.1:50051", "--yes-load", "10.0.0.2"]);
+        other.failed(2, "--yes-load 10.0.0.2 is not the host of --server http://10.0.0.1:50051: 10.0.0.1");
+        // Named, it is tried; nobody is there.
+        let (_socket, addr) = deserted();
+        let (_, port) = addr.split_once(':').unwrap();
+        run(&["bench", "resolve", "--server", &format!("0.0.0.0:{port}"), "--yes-load", "0.0.0.0"])
+            .failed(3, "cannot reach http://0.0.0.0:");
+    }
+
+    #[test]
+    fn a_report_is_readable_and_two_are_compared_with_what_differs() {
+        let server = Server::sandbox();
+        let args = [&["bench", "resolve", "--sessions", "10"][..], &SHORT].concat();
+        let ran = server.run(&args);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        for row in ["load           resolve", "connections    2", "in flight      16 on each", "calls/s", "p99.9", "us"]
+        {
+            assert!(ran.stdout.contains(row), "{row}: {}", ran.stdout);
+        }
+        assert_eq!(ran.stderr, "", "progress is for terminals");
+
+        let dir = TempDir::new().unwrap();
+        let report = |rate: f64, p50: u64, connections: u16| {
+            serde_json::json!({
+                "version": "0.1.0",
+                "settings": {
+                    "work": "resolve", "server": "http://127.0.0.1:50051", "connections": connections, "in_flight": 16,
+                    "rate": null, "sessions": 1000, "warm_up": "2s", "duration_seconds": 10.0
+                },
+                "answered": 1000, "calls_per_second": rate, "failed": {}, "missed": 0,
+                "latency_micros": {"mean": 100.0, "p50": p50, "p90": 200, "p99": 300, "p99_9": 400, "max": 50_000},
+                "client_micros_per_call": 8.0, "client_busy": 0.5
+            })
+            .to_string()
+        };
+        let before = file(&dir, "before.json", &report(50_000.0, 100, 4));
+        let same = file(&dir, "same.json", &report(75_000.0, 50, 4));
+        run(&["bench", "compare", text(&before), text(&same)]).check(&expect![[r#"
+                           before        after         ratio
+            calls/s        50000         75000         1.50
+            mean           100 us        100 us        1.00
+            p50            100 us        50 us         0.50
+            p90            200 us        200 us        1.00
+            p99            300 us        300 us        1.00
+            p99.9          400 us        400 us        1.00
+            max            50.0 ms       50.0 ms       1.00
+            client's own   8.0 us/call   8.0 us/call   1.00
+
+            The settings are the same.
+            exit code 0
+        "#]]);
+        let wider = file(&dir, "wider.json", &report(60_000.0, 150, 8));
+        run(&["bench", "compare", text(&before), text(&wider)]).check(&expect![[r#"
+                           before        after         ratio
+            calls/s        50000         60000         1.20
+            mean           100 us        100 us        1.00
+            p50            100 us        150 us        1.50
+            p90            200 us        200 us        1.00
+            p99            300 us        300 us        1.00
+            p99.9          400 us        400 us        1.00
+            max            50.0 ms       50.0 ms       1.00
+            client's own   8.0 us/call   8.0 us/call   1.00
+
+            The settings differ, so the ratios may not be the server's:
+            connections   4   8
+            exit code 0
+        "#]]);
+        let other = file(&dir, "other.json", "{}");
+        run(&["bench", "compare", text(&before), text(&other)])
+            .failed(2, "is not a report that `waypost bench --json` wrote");
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_with_the_servers_reason() {
+        let server = Server::sandbox();
+        let ran = server.run(&["bench", "create", "--merchant", "a b", "--duration", "100ms", "--warm-up", "0s"]);
+        ran.failed(1, "reason: INVALID_FIELD");
+        server.run(&["bench", "create", "--duration", "0s"]).failed(2, "--duration 0s measures nothing");
+        server.run(&["bench", "create", "--in-flight", "257"]).failed(2, "257 is not in 1..=256");
+    }
+}

@@ -1,7 +1,7 @@
 //! gRPC calls written straight to HTTP/2: a load that costs less than what it measures.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use h2::client::SendRequest;
+use h2::{RecvStream, SendStream, client::SendRequest};
 use http::Request;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -20,15 +20,57 @@ pub async fn connect(addr: SocketAddr) -> SendRequest<Bytes> {
     sender
 }
 
-/// One unary call, which must succeed; the message of the answer.
-pub async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Bytes {
+/// Begins a call whose requests and answers are streams.
+pub async fn begin(connection: &mut SendRequest<Bytes>, path: &str) -> (SendStream<Bytes>, RecvStream) {
     std::future::poll_fn(|cx| connection.poll_ready(cx)).await.expect("a stream");
-    let request = Request::post(format!("http://localhost{path}"))
+    let (answer, body) = connection.send_request(head(path), false).expect("a stream");
+    (body, answer.await.expect("an answer").into_body())
+}
+
+/// The messages of an answer, read as they come.
+pub struct Messages {
+    answer: RecvStream,
+    unread: BytesMut,
+}
+
+impl Messages {
+    /// Nothing is read yet.
+    pub fn new(answer: RecvStream) -> Self {
+        Self { answer, unread: BytesMut::new() }
+    }
+
+    /// Waits for more bytes; `None` when there are no more.
+    pub async fn more(&mut self) -> Option<()> {
+        let data = self.answer.data().await?.expect("the answer's bytes");
+        let _ = self.answer.flow_control().release_capacity(data.len());
+        self.unread.put(data);
+        Some(())
+    }
+
+    /// The next message of those that have come whole.
+    pub fn next(&mut self) -> Option<Bytes> {
+        let (head, rest) = self.unread.split_at_checked(5)?;
+        let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes")) as usize;
+        if rest.len() < length {
+            return None;
+        }
+        let _ = self.unread.split_to(5);
+        Some(self.unread.split_to(length).freeze())
+    }
+}
+
+fn head(path: &str) -> Request<()> {
+    Request::post(format!("http://localhost{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())
-        .expect("a request");
-    let (answer, mut body) = connection.send_request(request, false).expect("a stream");
+        .expect("a request")
+}
+
+/// One unary call, which must succeed; the message of the answer.
+pub async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Bytes {
+    std::future::poll_fn(|cx| connection.poll_ready(cx)).await.expect("a stream");
+    let (answer, mut body) = connection.send_request(head(path), false).expect("a stream");
     body.send_data(message, true).expect("a stream");
     let mut answer = answer.await.expect("an answer").into_body();
     let mut bytes = BytesMut::new();

@@ -13,6 +13,11 @@ impl ServerAddress {
         self.0.scheme_str() == Some("https")
     }
 
+    /// The name or address of the machine, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
     /// For the client to connect to.
     pub const fn uri(&self) -> &Uri {
         &self.0

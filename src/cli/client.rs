@@ -110,6 +110,13 @@ impl Connection {
         mut request: Request<M>,
         method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
+        let channel = self.connect().await?;
+        request.set_timeout(end.saturating_duration_since(Instant::now()));
+        method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> Result<Channel, Failure> {
         let endpoint = Endpoint::from(self.server.uri().clone());
         // A forgotten `https://` must not send the secret in the clear.
         if !self.server.is_encrypted() && self.tls.is_given() {
@@ -123,19 +130,17 @@ impl Connection {
             true => endpoint.connect_with_connector(self.tls.connector()?).await,
             false => endpoint.connect().await,
         };
-        let channel = connected.map_err(|error| {
+        connected.map_err(|error| {
             let hint = match self.server.is_encrypted() {
                 true => "is a server with TLS running there, and is its authority that of --tls-ca?",
                 false => "is a server running there? --server names another",
             };
             Failure::NoAnswer(format!("cannot reach {}: {}; {hint}", self.server, innermost(&error)))
-        })?;
-        request.set_timeout(end.saturating_duration_since(Instant::now()));
-        method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
+        })
     }
 
     /// What a status is the sign of: the server's own answer, or that there was none.
-    fn failure(&self, status: Status) -> Failure {
+    pub fn failure(&self, status: Status) -> Failure {
         match status.source() {
             // What tonic makes of the time that the request was given; no server of ours answers it.
             _ if status.code() == Code::Cancelled => self.out_of_time(),
@@ -151,7 +156,7 @@ impl Connection {
         }
     }
 
-    fn out_of_time(&self) -> Failure {
+    pub fn out_of_time(&self) -> Failure {
         Failure::NoAnswer(format!(
             "no answer from {} within {}; --timeout waits longer",
             self.server,

@@ -7,6 +7,7 @@ mod serve;
 mod access;
 mod serve_tls;
 
+mod bench;
 mod create;
 mod get;
 mod healthcheck;
@@ -99,6 +100,9 @@ Examples:
     /// Makes a secret of a deployment. Asks no server.
     #[command(subcommand)]
     Keygen(keygen::Keygen),
+    /// Puts load on a server and says how it bears it.
+    #[command(subcommand, after_help = bench::EXAMPLES)]
+    Bench(bench::Bench),
     /// Tells by its exit code whether a server is serving: 0 if it is, 1 if not.
     #[command(after_help = "\
 Example, in a Dockerfile:
@@ -120,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Store(store) => store.run(),
         Command::Migrate(migrate) => migrate.run(),
         Command::Keygen(keygen) => keygen.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
     };
     end(answer.map(|text| (text, ExitCode::SUCCESS)))

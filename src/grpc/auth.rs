@@ -51,6 +51,7 @@ pub enum Needs {
 /// Every method, busiest first.
 const METHODS: &[(&str, Needs)] = &[
     ("/waypost.v1.RedirectService/ResolveRedirect", Needs::OneOf(&[Scope::Read])),
+    ("/waypost.v1.RedirectService/ResolveRedirects", Needs::OneOf(&[Scope::Read])),
     ("/waypost.v1.RedirectService/GetSession", Needs::OneOf(&[Scope::Read])),
     ("/waypost.v1.RedirectService/RecordOutcome", Needs::OneOf(&[Scope::Record])),
     ("/waypost.v1.RedirectService/CreateCheckout", Needs::OneOf(&[Scope::Create])),

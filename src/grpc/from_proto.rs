@@ -351,6 +351,19 @@ pub fn resolve(request: v1::ResolveRedirectRequest, deadline: Option<Instant>) -
     }
 }
 
+/// One request of `ResolveRedirects`. The fields of violations are those of the request within.
+pub fn resolve_of_many(
+    resolve: Option<v1::ResolveRedirectRequest>,
+    deadline: Option<Instant>,
+) -> Result<ResolveQuery, Violations> {
+    let Some(request) = resolve else {
+        let mut violations = Violations::default();
+        violations.add("resolve", "is missing: write what to decide, at least its session_id");
+        return Err(violations);
+    };
+    self::resolve(request, deadline)
+}
+
 /// `VerifyReturn`. What came back is not judged here: nothing about it is an error.
 pub fn verify(request: v1::VerifyReturnRequest) -> Result<(MerchantId, Returned), Violations> {
     use v1::verify_return_request::Returned as Given;

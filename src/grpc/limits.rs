@@ -26,12 +26,35 @@ impl Default for Limits {
 /// The methods whose request can ask to wait for something to happen.
 pub const MAY_WAIT: [&str; 1] = ["/waypost.v1.RedirectService/ResolveRedirect"];
 
+/// The methods that last as long as their caller wants and take requests meanwhile: the timeouts of [`Limits`] hold for
+/// each of these requests, which the layers do not see.
+pub const TAKES_MANY: [&str; 1] = ["/waypost.v1.RedirectService/ResolveRedirects"];
+
 /// Sessions watched at once; further ones are refused. Each holds a timer, a place in the change feed and, on stores
 /// that other servers write to, a question to the store from time to time.
 pub const MAX_WATCHES: usize = 4_096;
 
 /// The longest that one watch lasts: as long as a connection, which has to end for balancers to see new servers.
 pub const MAX_WATCH_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Streams of resolves at once; further ones are refused. A gateway needs one or two for each of its processes. With the
+/// three limits below this bounds what is in progress beside [`Limits::max_calls`], which counts a stream until it has
+/// begun only: 256 x 64 requests that read the store, and 4,096 that wait.
+pub const MAX_RESOLVE_STREAMS: usize = 256;
+
+/// Requests of one stream in progress that do not wait for an outcome; no more are read from it meanwhile. On stores in
+/// memory there is hardly ever one. Elsewhere this many loads at once are more than a store gains from.
+pub const MAX_RESOLVES_IN_PROGRESS: usize = 64;
+
+/// Requests of one stream that wait for an outcome; further ones are refused, as they must not hold up those that do not
+/// wait. A quarter of [`MAX_RESOLVES_WAITING`], so that one stream does not take all places of the others.
+pub const MAX_RESOLVES_WAITING_PER_STREAM: usize = 1_024;
+
+/// The same for all streams together: as many as [`MAX_WATCHES`], as each holds what a watch holds.
+pub const MAX_RESOLVES_WAITING: usize = 4_096;
+
+/// The longest that a stream of resolves lasts, for the reason of [`MAX_WATCH_AGE`].
+pub const MAX_RESOLVE_STREAM_AGE: Duration = MAX_WATCH_AGE;
 
 /// Bytes of a request message. A create call with 500 line items of the longest fields that are of any use stays
 /// below. It also bounds what a peer makes us reserve, as tonic reserves the length that the message's head claims.

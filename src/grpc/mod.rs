@@ -9,6 +9,7 @@ pub mod layers;
 pub mod limits;
 mod merchant_service;
 mod redirect_service;
+mod resolve_stream;
 pub mod router;
 pub mod status;
 mod to_proto;

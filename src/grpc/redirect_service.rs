@@ -1,8 +1,13 @@
 //! `waypost.v1.RedirectService`: each method reads the request, calls one use case, and writes the answer.
 
 use super::{
-    Deadline, auth, from_proto,
-    limits::{MAX_WATCH_AGE, MAX_WATCHES, RETRY_AFTER_OVERLOAD},
+    Deadline, Limits, auth, from_proto,
+    layers::deadline::{TimeOfEach, exceeded},
+    limits::{
+        MAX_RESOLVE_STREAM_AGE, MAX_RESOLVE_STREAMS, MAX_RESOLVES_WAITING, MAX_WATCH_AGE, MAX_WATCHES,
+        RETRY_AFTER_OVERLOAD,
+    },
+    resolve_stream::{self, ResolveStream, Resolver},
     status::{self, to_status},
     to_proto,
 };
@@ -22,12 +27,13 @@ use std::{
     future::{Future, pending},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// The service.
 #[derive(Clone)]
@@ -36,12 +42,21 @@ pub struct Redirects {
     links: Option<Arc<Links>>,
     drain: Option<Drain>,
     watches: Arc<Semaphore>,
+    resolve_streams: Arc<Semaphore>,
+    places_to_wait: Arc<Semaphore>,
 }
 
 impl Redirects {
-    /// The service on those use cases, without pages to link to and without a drain to end watches.
+    /// The service on those use cases, without pages to link to and without a drain to end streams.
     pub fn new(app: App) -> Self {
-        Self { app, links: None, drain: None, watches: Arc::new(Semaphore::new(MAX_WATCHES)) }
+        Self {
+            app,
+            links: None,
+            drain: None,
+            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            resolve_streams: Arc::new(Semaphore::new(MAX_RESOLVE_STREAMS)),
+            places_to_wait: Arc::new(Semaphore::new(MAX_RESOLVES_WAITING)),
+        }
     }
 
     /// Puts links to the buyers' pages into the answers.
@@ -50,7 +65,7 @@ impl Redirects {
         Self { links: Some(links), ..self }
     }
 
-    /// Ends watches with that drain.
+    /// Ends streams with that drain.
     #[must_use]
     pub fn draining(self, drain: Drain) -> Self {
         Self { drain: Some(drain), ..self }
@@ -73,16 +88,19 @@ impl Redirects {
         Ok(Answered { session: Some(to_proto::session(&session, now, self.links())), replayed, notices })
     }
 
-    /// Ready when a watch that begins now has to end, whatever its session does.
-    fn end_of_watch<R: Future<Output = ()> + Send>(&self, revoked: R) -> impl Future<Output = ()> + Send + use<R> {
+    /// Ready when a stream that begins now has to end, whatever its caller wants.
+    fn end_of_stream<R>(&self, revoked: R, max_age: Duration) -> impl Future<Output = ()> + Send + use<R>
+    where
+        R: Future<Output = ()> + Send,
+    {
         let drained = self.drain.as_ref().map(Drain::streams_end);
         async move {
             let drained = async { if let Some(drained) = drained { drained.await } else { pending().await } };
             tokio::select! {
                 () = drained => {}
                 () = revoked => {}
-                // The age at which connections go too, so that none is held longer by a session that stays open.
-                () = sleep(MAX_WATCH_AGE) => {}
+                // The age at which connections go too, so that none is held longer by a stream that stays open.
+                () = sleep(max_age) => {}
             }
         }
     }
@@ -148,13 +166,40 @@ impl RedirectService for Redirects {
     ) -> Result<Response<v1::ResolveRedirectResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let tenants = auth::tenants(&request);
-        // Who may record an outcome may as well say that there is one.
-        let vouching = if auth::may(&request, Scope::Record) { Vouching::Allowed } else { Vouching::Forbidden };
+        let vouching = vouching(&request);
         let query = from_proto::resolve(request.into_inner(), deadline).map_err(Error::Invalid).map_err(to_status)?;
         let query = ResolveQuery { vouching, ..query };
         let answer = self.app.resolve_redirect(&query, &tenants).await.map_err(to_status)?;
         let redirect = to_proto::redirect(answer, self.page_url(query.session_id));
         Ok(Response::new(v1::ResolveRedirectResponse { redirect: Some(redirect) }))
+    }
+
+    type ResolveRedirectsStream = ResolveStream<Streaming<v1::ResolveRedirectsRequest>>;
+
+    async fn resolve_redirects(
+        &self,
+        request: Request<Streaming<v1::ResolveRedirectsRequest>>,
+    ) -> Result<Response<Self::ResolveRedirectsStream>, Status> {
+        let place = Arc::clone(&self.resolve_streams).try_acquire_owned().map_err(|_| too_many_resolve_streams())?;
+        let time = request.extensions().get::<TimeOfEach>().copied();
+        let time = time.unwrap_or_else(|| TimeOfEach::new(&Limits::default()));
+        let resolver = Resolver {
+            app: self.app.clone(),
+            links: self.links.clone(),
+            tenants: auth::tenants(&request),
+            vouching: vouching(&request),
+            time,
+            places_to_wait: Arc::clone(&self.places_to_wait),
+        };
+        let ended = self.end_of_stream(auth::revoked(&request), MAX_RESOLVE_STREAM_AGE);
+        let end = async move {
+            let deadline = async { if let Some(end) = time.end { sleep_until(end).await } else { pending().await } };
+            tokio::select! {
+                () = ended => resolve_stream::interrupted(),
+                () = deadline => exceeded(),
+            }
+        };
+        Ok(Response::new(ResolveStream::new(request.into_inner(), resolver, end, place)))
     }
 
     type WatchSessionStream = BoxStream<'static, Result<v1::WatchSessionResponse, Status>>;
@@ -173,7 +218,7 @@ impl RedirectService for Redirects {
         let state = Watching {
             service: self.clone(),
             watch,
-            end: Box::pin(self.end_of_watch(auth::revoked(&request))),
+            end: Box::pin(self.end_of_stream(auth::revoked(&request), MAX_WATCH_AGE)),
             _place: place,
         };
         let rest = stream::unfold(Some(state), Watching::step);
@@ -251,6 +296,11 @@ impl Redirects {
     }
 }
 
+/// Who may record an outcome may as well say that there is one.
+fn vouching<T>(request: &Request<T>) -> Vouching {
+    if auth::may(request, Scope::Record) { Vouching::Allowed } else { Vouching::Forbidden }
+}
+
 fn watch_interrupted() -> Status {
     let text = "the watch ended before the outcome was final: call again to go on watching";
     status::retryable(Code::Unavailable, ErrorReason::WatchInterrupted, text, RETRY_AFTER_OVERLOAD)
@@ -258,5 +308,11 @@ fn watch_interrupted() -> Status {
 
 fn too_many_watches() -> Status {
     let text = "more sessions are watched than the server takes; this watch was not begun";
+    status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
+}
+
+fn too_many_resolve_streams() -> Status {
+    let text = "more streams of resolves are open than the server takes; this one was not begun: send more requests over \
+                each stream instead";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }

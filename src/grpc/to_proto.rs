@@ -8,6 +8,8 @@ use crate::{
     redirect::{Candidate, Claims, Delivery, Fate, Template, Verdict},
 };
 use compact_str::CompactString;
+use prost::Message;
+use tonic::Status;
 
 /// A session as it is seen at that time, with the links to its pages.
 pub fn session(session: &Session, now: Timestamp, links: Option<&Links>) -> v1::Session {
@@ -74,6 +76,15 @@ pub fn redirect(answer: Answer, page_url: String) -> v1::Redirect {
         source: source(redirect.level).into(),
         unresolved_placeholders: redirect.unresolved,
         candidates,
+    }
+}
+
+/// The error of one request of a stream, as the unary call's `grpc-status-details-bin` has it.
+pub fn resolve_error(status: &Status) -> v1::ResolveError {
+    match v1::ResolveError::decode(status.details()) {
+        Ok(error) if error.code != 0 => error,
+        // Every status of ours has details.
+        _ => v1::ResolveError { code: status.code().into(), message: status.message().to_owned(), details: Vec::new() },
     }
 }
 

@@ -1,11 +1,13 @@
 //! The contract as clients see it: a real server, real calls, requests and answers as JSON.
 
+mod awkward;
 mod bad_input;
 mod flows;
 mod idempotency;
 mod links;
 mod merchant;
 mod preview;
+mod resolve_stream;
 mod served;
 mod signed;
 mod waiting;

@@ -191,6 +191,17 @@ impl Client {
         Ok(Answers { stream: answer.into_inner(), descriptor: method.output() })
     }
 
+    /// Calls a method that takes a stream, with messages of exactly these bytes.
+    pub async fn converse(&self, method: &str, messages: Vec<Vec<u8>>) -> Answers {
+        let method = self.method(method);
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("a connection");
+        let request = Request::new(tokio_stream::iter(messages));
+        let answer = grpc.streaming(request, path.parse().expect("a path"), BytesCodec).await.expect("a stream");
+        Answers { stream: answer.into_inner(), descriptor: method.output() }
+    }
+
     pub fn method(&self, name: &str) -> MethodDescriptor {
         let mut methods = self.pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         methods.find(|method| method.name() == name).expect("a method of that name")

@@ -47,6 +47,27 @@ async fn a_session_of_another_merchant_is_an_unknown_one() {
 }
 
 #[tokio::test]
+async fn in_a_stream_a_session_of_another_merchant_is_an_unknown_one_and_those_of_the_caller_are_answered() {
+    let served = Served::start(&shop());
+    let client = served.client().await;
+    let theirs = client.create(ADMIN, "m2").await;
+    client.ok(ADMIN, "RecordOutcome", json!({"session_id": theirs, "outcome": "OUTCOME_SUCCESS"})).await;
+    for resolve in [json!({}), json!({"outcome": "OUTCOME_SUCCESS", "explain": true}), json!({"wait": "30s"})] {
+        let ask = async |id: &str| {
+            let mut request = json!({"correlation_id": 3, "resolve": resolve});
+            request["resolve"]["session_id"] = id.into();
+            client.call(SHOP, "ResolveRedirects", request).await
+        };
+        let (absent, theirs) = (ask(NOBODYS).await, ask(&theirs).await);
+        assert!(absent.is_ok() && !absent.body.is_empty(), "{absent:?}");
+        assert_eq!(theirs, absent, "{resolve}");
+    }
+    let own = client.create(SHOP, "m1").await;
+    let answer = client.ok(SHOP, "ResolveRedirects", json!({"resolve": {"session_id": own}})).await;
+    assert_eq!(answer["redirect"]["outcome"], "OUTCOME_CANCEL");
+}
+
+#[tokio::test]
 async fn a_return_to_another_merchant_has_a_verdict_and_no_session() {
     let served = Served::start(&shop());
     let client = served.client().await;

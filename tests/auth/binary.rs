@@ -119,6 +119,21 @@ fn commands_show_the_secret_of_a_file_or_of_the_environment() {
 }
 
 #[test]
+fn a_load_is_made_with_the_secret_on_every_call() {
+    let server = Server::start(&(admin() + &entry("shop", "[\"m1\"]", "[\"create\", \"record\", \"read\"]")), &[]);
+    let load = ["--duration", "100ms", "--warm-up", "0s", "--sessions", "5", "--merchant", "m1"];
+    for work in ["create", "record", "resolve", "mixed", "stream"] {
+        let args = [&["bench", work][..], &load].concat();
+        let refused = server.run(&args);
+        assert_eq!(refused.status.code(), Some(1), "{work}");
+        assert!(stderr(&refused).contains("reason: UNAUTHENTICATED"), "{work}: {}", stderr(&refused));
+        let made = server.run_as("secret-of-shop", &args);
+        assert!(made.status.success(), "{work}: {}", stderr(&made));
+        assert!(!String::from_utf8_lossy(&made.stdout).contains("failed"), "{work}");
+    }
+}
+
+#[test]
 fn the_health_needs_no_secret_and_is_not_shown_one() {
     let server = Server::start(&admin(), &[]);
     assert!(server.run(&["healthcheck"]).status.success());

@@ -2,8 +2,10 @@
 //! in the code; a new RPC fails here until it has its line.
 
 use crate::served::{ADMIN, Answer, Client, Served, admin, entry, payment};
+use prost::Message;
 use serde_json::{Value, json};
 use tonic::Code;
+use waypost::proto::v1::{ResolveRedirectsResponse, resolve_redirects_response::Answer as InAnswer};
 
 const SCOPES: [&str; 4] = ["create", "record", "read", "merchant"];
 
@@ -12,6 +14,8 @@ const SCOPES: [&str; 4] = ["create", "record", "read", "merchant"];
 enum Others {
     /// It is not there.
     Absent,
+    /// It is not there, as the answer to one request of a stream says.
+    AbsentInAnswer,
     /// It has the defaults.
     Defaults,
     /// It tells what everybody can find out by the public keys.
@@ -29,6 +33,9 @@ fn about(method: &str, merchant: &str, session: &str) -> (&'static [&'static str
         "GetSession" => (&["read"], Others::Absent, json!({"session_id": session})),
         "RecordOutcome" => (&["record"], Others::Absent, json!({"session_id": session, "outcome": "OUTCOME_FAILURE"})),
         "ResolveRedirect" => (&["read"], Others::Absent, json!({"session_id": session, "wait": "10s"})),
+        "ResolveRedirects" => {
+            (&["read"], Others::AbsentInAnswer, json!({"correlation_id": 7, "resolve": {"session_id": session}}))
+        }
         "WatchSession" => (&["read"], Others::Absent, json!({"session_id": session})),
         "PreviewRedirects" => (&["read"], Others::Absent, json!({"session_id": session})),
         "GetMerchant" => (&["read", "merchant"], Others::Defaults, json!({"merchant_id": merchant})),
@@ -136,6 +143,15 @@ async fn who_may_only_read_gets_nothing_signed_that_is_not_recorded() {
         request["session_id"] = session.as_str().into();
         client.call(secret, "ResolveRedirect", request).await
     };
+    let in_a_stream = async |secret: &str, named: &Value| {
+        let mut resolve = named.clone();
+        resolve["session_id"] = session.as_str().into();
+        let answer = client.call(secret, "ResolveRedirects", json!({"resolve": resolve})).await;
+        match ResolveRedirectsResponse::decode(&answer.body[5..]).expect("an answer").answer.expect("an answer") {
+            InAnswer::Redirect(_) => Ok(()),
+            InAnswer::Error(status) => Err(status.code),
+        }
+    };
     let named = [
         json!({"outcome": "OUTCOME_SUCCESS"}),
         json!({"outcome": "OUTCOME_CANCEL", "status": "refunded"}),
@@ -153,6 +169,8 @@ async fn who_may_only_read_gets_nothing_signed_that_is_not_recorded() {
         for named in &named {
             ask("secret-of-reader", named.clone()).await.failed(Code::PermissionDenied, "PERMISSION_DENIED");
             assert!(ask("secret-of-till", named.clone()).await.is_ok(), "{named}");
+            assert_eq!(in_a_stream("secret-of-reader", named).await, Err(Code::PermissionDenied as i32), "{named}");
+            assert_eq!(in_a_stream("secret-of-till", named).await, Ok(()), "{named}");
         }
         // What stands anyway may be named, and the buyer without a word is sent on.
         let same = recorded.unwrap_or("OUTCOME_CANCEL");
@@ -174,6 +192,12 @@ async fn every_rpc_about_another_merchant_tells_nothing_about_it() {
         let answer = client.call("secret-of-shop", &method, request.clone()).await;
         match others {
             Others::Absent => answer.failed(Code::NotFound, "SESSION_NOT_FOUND"),
+            Others::AbsentInAnswer => {
+                assert!(answer.is_ok(), "{method}: {:?}", answer.status());
+                let told = ResolveRedirectsResponse::decode(&answer.body[5..]).expect("an answer");
+                let Some(InAnswer::Error(error)) = told.answer else { panic!("{told:?}") };
+                assert_eq!((told.correlation_id, Code::from(error.code)), (7, Code::NotFound));
+            }
             Others::Denied => answer.failed(Code::PermissionDenied, "PERMISSION_DENIED"),
             Others::Verdict => {
                 let told = client.ok("secret-of-shop", &method, request).await;

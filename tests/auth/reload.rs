@@ -101,3 +101,45 @@ async fn a_watch_ends_when_its_credential_expires() {
     assert_eq!(watch.next().await.unwrap_err().code(), Code::Unavailable);
     client.call("secret-of-shop", "GetSession", request).await.failed(Code::Unauthenticated, "UNAUTHENTICATED");
 }
+
+#[tokio::test]
+async fn a_stream_of_resolves_ends_with_its_credential_and_those_of_others_go_on() {
+    let served = Served::start(&(admin() + &shop("[\"read\"]")));
+    let client = served.client().await;
+    let session = client.create(ADMIN, "m1").await;
+    let request = json!({"correlation_id": 1, "resolve": {"session_id": session}});
+    let (mut shops, mut answers) = client.converse("secret-of-shop", "ResolveRedirects", request.clone()).await;
+    let (mut more, mut admins) = client.converse(ADMIN, "ResolveRedirects", request.clone()).await;
+    answers.next().await.expect("an answer");
+    admins.next().await.expect("an answer");
+    // One that waits does not keep it open.
+    let waits = json!({"correlation_id": 2, "resolve": {"session_id": session, "wait": "30s"}});
+    shops.send_data(client.request("ResolveRedirects", waits), false).expect("sent");
+
+    served.replace_credentials(&admin());
+    let end = loop {
+        match timeout(PATIENCE, answers.next()).await.expect("it ends") {
+            // The one that waited, told so.
+            Ok(_) => {}
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable);
+    let again = client.call("secret-of-shop", "ResolveRedirects", request.clone()).await;
+    again.failed(Code::Unauthenticated, "UNAUTHENTICATED");
+    more.send_data(client.request("ResolveRedirects", request), true).expect("a stream that goes on");
+    admins.next().await.expect("an answer");
+    assert_eq!(admins.next().await.unwrap_err().code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_stream_of_resolves_ends_when_its_credential_expires() {
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500);
+    let served = Served::start(&(admin() + &shop("[\"read\"]") + &format!("expires = {soon}\n")));
+    let client = served.client().await;
+    let session = client.create(ADMIN, "m1").await;
+    let request = json!({"resolve": {"session_id": session}});
+    let (_requests, mut answers) = client.converse("secret-of-shop", "ResolveRedirects", request).await;
+    answers.next().await.expect("an answer");
+    assert_eq!(answers.next().await.unwrap_err().code(), Code::Unavailable);
+}

@@ -207,22 +207,37 @@ impl Client {
         self.begin(&[("authorization", &bearer)], &path(&descriptor), &encoded(&descriptor, request)).await
     }
 
-    /// Begins a call with exactly these bytes.
+    /// Begins a call with exactly these bytes, and no more.
     pub async fn begin(&self, headers: &[(&str, &str)], path: &str, message: &[u8]) -> Answers {
+        let (mut requests, response) = self.open(headers, path).await;
+        // A call that is refused by its head alone may be over before its body is sent.
+        let _ = requests.send_data(framed(message), true);
+        answers(response).await
+    }
+
+    /// Begins a call that takes many requests, with one of them: its answers, and where more go.
+    pub async fn converse(&self, secret: &str, method: &str, request: Value) -> (h2::SendStream<Bytes>, Answers) {
+        let descriptor = self.method(method);
+        let bearer = format!("Bearer {secret}");
+        let (mut requests, response) = self.open(&[("authorization", &bearer)], &path(&descriptor)).await;
+        requests.send_data(framed(&encoded(&descriptor, request)), false).expect("sent");
+        (requests, answers(response).await)
+    }
+
+    /// The bytes of a request of a method, for more of them on a call that takes many.
+    pub fn request(&self, method: &str, request: Value) -> Bytes {
+        framed(&encoded(&self.method(method), request))
+    }
+
+    async fn open(&self, headers: &[(&str, &str)], path: &str) -> (h2::SendStream<Bytes>, h2::client::ResponseFuture) {
         let mut request = Request::post(format!("http://server{path}")).header("content-type", "application/grpc");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let client = self.connection.clone().ready().await.expect("a connection");
         let request = request.body(()).expect("a request");
-        let (response, mut send) = { client }.send_request(request, false).expect("sent");
-        let length = u32::try_from(message.len()).expect("short");
-        let framed = [&[0][..], &length.to_be_bytes(), message].concat();
-        // A call that is refused by its head alone may be over before its body is sent.
-        let _ = send.send_data(framed.into(), true);
-        let (head, body) = timeout(PATIENCE, response).await.expect("an answer").expect("an answer").into_parts();
-        assert_eq!(head.status.as_u16(), 200);
-        Answers { head: head.headers, body }
+        let (response, requests) = { client }.send_request(request, false).expect("sent");
+        (requests, response)
     }
 
     /// The answer to a call that is expected to go well, as JSON.
@@ -243,6 +258,17 @@ impl Client {
     fn method(&self, name: &str) -> MethodDescriptor {
         self.methods().into_iter().find(|method| method.name() == name).expect("a method of that name")
     }
+}
+
+async fn answers(response: h2::client::ResponseFuture) -> Answers {
+    let (head, body) = timeout(PATIENCE, response).await.expect("an answer").expect("an answer").into_parts();
+    assert_eq!(head.status.as_u16(), 200);
+    Answers { head: head.headers, body }
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).expect("short");
+    [&[0][..], &length.to_be_bytes(), message].concat().into()
 }
 
 fn path(method: &MethodDescriptor) -> String {

@@ -62,26 +62,46 @@ class PythonClient:
         )
 
     def call(self, method, request, timeout=CALL_SECONDS):
-        """Makes a call. The answer of a streaming method is its first message."""
-        service, name = method.split("/")
-        descriptor = self.pool.FindServiceByName(service).FindMethodByName(name)
-        message = json_format.ParseDict(
-            request, message_factory.GetMessageClass(descriptor.input_type)(), descriptor_pool=self.pool
-        )
+        """Makes a call. The answer of a streaming method is its first message; one that takes many gets this one."""
+        descriptor = self._descriptor(method)
+        message = self._message(descriptor, request)
         try:
             return self._as_json(self._send(descriptor, message, timeout))
         except grpc.RpcError as error:
             raise self.failed(error) from error
 
+    def converse(self, method, requests, timeout=CALL_SECONDS):
+        """Makes a call of a method that takes many requests, which are read as the call goes on. Yields its answers."""
+        descriptor = self._descriptor(method)
+        messages = (self._message(descriptor, request) for request in requests)
+        try:
+            for answer in self._method(descriptor)(messages, timeout=timeout):
+                yield self._as_json(answer)
+        except grpc.RpcError as error:
+            raise self.failed(error) from error
+
+    def _descriptor(self, method):
+        service, name = method.split("/")
+        return self.pool.FindServiceByName(service).FindMethodByName(name)
+
+    def _message(self, descriptor, request):
+        message = message_factory.GetMessageClass(descriptor.input_type)()
+        return json_format.ParseDict(request, message, descriptor_pool=self.pool)
+
     def _send(self, descriptor, message, timeout):
-        make = self.channel.unary_stream if descriptor.server_streaming else self.channel.unary_unary
-        answer = make(
+        asked = iter([message]) if descriptor.client_streaming else message
+        answer = self._method(descriptor)(asked, timeout=timeout)
+        return first(answer) if descriptor.server_streaming else answer
+
+    def _method(self, descriptor):
+        asks = "stream" if descriptor.client_streaming else "unary"
+        answers = "stream" if descriptor.server_streaming else "unary"
+        return getattr(self.channel, f"{asks}_{answers}")(
             f"/{descriptor.containing_service.full_name}/{descriptor.name}",
-            request_serializer=type(message).SerializeToString,
+            request_serializer=message_factory.GetMessageClass(descriptor.input_type).SerializeToString,
             response_deserializer=message_factory.GetMessageClass(descriptor.output_type).FromString,
             _registered_method=False,
-        )(message, timeout=timeout)
-        return first(answer) if descriptor.server_streaming else answer
+        )
 
     def _as_json(self, message):
         return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=self.pool)
@@ -109,9 +129,8 @@ class StubClient(PythonClient):
         super().__init__(channel, descriptor_pool.Default())
         self.stubs = {service: stub(channel) for service, stub in stubs.items()}
 
-    def _send(self, descriptor, message, timeout):
-        answer = getattr(self.stubs[descriptor.containing_service.full_name], descriptor.name)(message, timeout=timeout)
-        return first(answer) if descriptor.server_streaming else answer
+    def _method(self, descriptor):
+        return getattr(self.stubs[descriptor.containing_service.full_name], descriptor.name)
 
 
 class ReflectionClient(PythonClient):

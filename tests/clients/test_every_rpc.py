@@ -42,6 +42,14 @@ def resolve_redirect(client, seed, merchant_id):
     assert fates == [("SOURCE_MERCHANT_SETTINGS", "FATE_EMPTY"), ("SOURCE_REQUEST", "FATE_CHOSEN")]
 
 
+def resolve_redirects(client, seed, merchant_id):
+    session = client.call(f"{REDIRECT}/CreateCheckout", seed("clover_checkout"))["session"]
+    question = {"session_id": session["session_id"], "outcome": "OUTCOME_SUCCESS"}
+    answer = client.call(f"{REDIRECT}/ResolveRedirects", {"correlation_id": 5, "resolve": question})
+    assert answer["correlation_id"] == "5", "JSON has 64 bits as text"
+    assert answer["redirect"]["url"] == "https://www.checkout-example.com/"
+
+
 def preview_redirects(client, seed, merchant_id):
     answer = client.call(f"{REDIRECT}/PreviewRedirects", {"create_order": seed("mercado_pago_order")})
     outcomes = [redirect["outcome"] for redirect in answer["redirects"]]
@@ -84,6 +92,7 @@ EVERY_RPC = {
     f"{REDIRECT}/GetSession": get_session,
     f"{REDIRECT}/RecordOutcome": record_outcome,
     f"{REDIRECT}/ResolveRedirect": resolve_redirect,
+    f"{REDIRECT}/ResolveRedirects": resolve_redirects,
     f"{REDIRECT}/PreviewRedirects": preview_redirects,
     f"{REDIRECT}/WatchSession": watch_session,
     f"{REDIRECT}/VerifyReturn": verify_return,

@@ -104,6 +104,15 @@ impl RedirectService for Toy {
         std::future::pending().await
     }
 
+    type ResolveRedirectsStream = futures_util::stream::Pending<Result<ResolveRedirectsResponse, Status>>;
+
+    async fn resolve_redirects(
+        &self,
+        _: tonic::Request<tonic::Streaming<ResolveRedirectsRequest>>,
+    ) -> Result<Response<Self::ResolveRedirectsStream>, Status> {
+        unreachable!("no test calls it")
+    }
+
     type WatchSessionStream = futures_util::stream::Pending<Result<WatchSessionResponse, Status>>;
 
     async fn watch_session(

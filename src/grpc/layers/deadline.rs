@@ -1,12 +1,13 @@
 //! Ends a call at its deadline: the caller's `grpc-timeout` or the server's own limit, whichever is earlier.
 //!
-//! The answer is `DEADLINE_EXCEEDED`, where tonic's own timeout says `CANCELLED`. A stream is bounded until its first
-//! answer only. Methods read their [`Deadline`] from the request's extensions.
+//! The answer is `DEADLINE_EXCEEDED`, where tonic's own timeout says `CANCELLED`. A stream is bounded until its answer
+//! begins. Methods read their [`Deadline`] from the request's extensions; those that [take many
+//! requests](TAKES_MANY) also the [`TimeOfEach`], with which they bound these themselves.
 
 use super::{Passed, Response, refuse};
 use crate::{
     grpc::{
-        limits::{Limits, MAY_WAIT, RETRY_AFTER_DEADLINE},
+        limits::{Limits, MAY_WAIT, RETRY_AFTER_DEADLINE, TAKES_MANY},
         status,
     },
     proto::v1::ErrorReason,
@@ -30,22 +31,39 @@ use tower::Service;
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
 
+/// How long each request of a call that takes many may last.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeOfEach {
+    /// The longest for a request that does not wait.
+    pub timeout: Duration,
+    /// The longest for one that does.
+    pub waiting_timeout: Duration,
+    /// The end of the whole call, if its caller set one.
+    pub end: Option<Instant>,
+}
+
+impl TimeOfEach {
+    /// Takes the two timeouts from `limits`, for a call without a deadline.
+    pub const fn new(limits: &Limits) -> Self {
+        Self { timeout: limits.timeout, waiting_timeout: limits.waiting_timeout, end: None }
+    }
+}
+
 /// The layer.
 #[derive(Clone, Debug)]
 pub struct LimitTime<S> {
     inner: S,
-    timeout: Duration,
-    waiting_timeout: Duration,
+    of_each: TimeOfEach,
 }
 
 impl<S> LimitTime<S> {
     /// Takes the two timeouts from `limits`.
     pub fn new(inner: S, limits: &Limits) -> Self {
-        Self { inner, timeout: limits.timeout, waiting_timeout: limits.waiting_timeout }
+        Self { inner, of_each: TimeOfEach::new(limits) }
     }
 
     fn limit(&self, path: &str) -> Duration {
-        if MAY_WAIT.contains(&path) { self.waiting_timeout } else { self.timeout }
+        if MAY_WAIT.contains(&path) { self.of_each.waiting_timeout } else { self.of_each.timeout }
     }
 }
 
@@ -67,8 +85,13 @@ where
             Err(Malformed) => return refuse(malformed()),
         };
         let limit = self.limit(request.uri().path());
-        let deadline = Instant::now() + callers.map_or(limit, |callers| limit.min(callers));
+        let now = Instant::now();
+        let deadline = now + callers.map_or(limit, |callers| limit.min(callers));
         request.extensions_mut().insert(Deadline(deadline));
+        if TAKES_MANY.contains(&request.uri().path()) {
+            let end = callers.and_then(|callers| now.checked_add(callers));
+            request.extensions_mut().insert(TimeOfEach { end, ..self.of_each });
+        }
         // The timer costs nothing until it is polled, which a call that answers at once never comes to.
         Either::Right(Limited { call: self.inner.call(request), timer: sleep_until(deadline) })
     }
@@ -129,7 +152,8 @@ fn malformed() -> Status {
     Status::with_error_details(Code::InvalidArgument, format!("grpc-timeout {text}"), details)
 }
 
-fn exceeded() -> Status {
+/// The error of a call, or of a part of it, whose time is over.
+pub(in crate::grpc) fn exceeded() -> Status {
     let text = "the call did not finish before its deadline";
     status::retryable(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, text, RETRY_AFTER_DEADLINE)
 }

@@ -99,7 +99,7 @@ const FAULTS_OF_THE_REQUEST: [&str; 4] = [
 const BROKEN_OFF: &str = "h2 protocol error";
 
 /// The error as ours, or nothing when it shall pass as it is.
-fn explain(foreign: &Status) -> Option<Status> {
+pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
     let text = foreign.message();
     if text.starts_with(BROKEN_OFF) {
         return None;

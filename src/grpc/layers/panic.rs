@@ -62,6 +62,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Caught<F> {
     }
 }
 
-fn fault() -> Status {
+/// The error of a call, or of a part of it, that panicked.
+pub(in crate::grpc) fn fault() -> Status {
     status::error(Code::Internal, ErrorReason::Internal, "internal error")
 }

@@ -1,7 +1,8 @@
 //! Refuses calls at once while as many as the server takes are in progress: a queue would only make everyone late.
 //!
 //! Health is never refused: a server that is full is not ill, and killing it would make the others fuller. A stream
-//! counts until its first answer; how many there can be is bounded by the connections and their streams.
+//! counts until its answer begins; how many there can be, and how much they may have in progress, is bounded by the
+//! services themselves ([`crate::grpc::limits`]).
 
 use super::{Passed, Response, refuse};
 use crate::{
