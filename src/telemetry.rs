@@ -18,10 +18,15 @@ pub enum LogFormat {
 ///
 /// When the filter cannot be read.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(io::stderr);
+    let filter = EnvFilter::try_new(format!("{UNLESS_TOLD},{filter}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
 }
+
+/// Holds unless the filter says something else about the same module. The HTTP/2 library warns of each frame that
+/// makes no sense, such as the answer to a ping that never was: a peer could fill the disk with them.
+const UNLESS_TOLD: &str = "h2=error";

@@ -6,17 +6,25 @@
 //!
 //! And it has to read: writing fails once the kernel has taken no byte for [`WRITE_TIMEOUT`]. Keepalive does not see
 //! such a peer as long as it sends, and its pings wait behind the answers that it does not read.
+//!
+//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is served on only once
+//! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
+//! flood of small frames, be at it for ever.
 
-use super::{drain::Drain, limits::WRITE_TIMEOUT};
+use super::{
+    drain::Drain,
+    limits::{READ_TURN, WRITE_TIMEOUT},
+};
 use std::{
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
     time::{Sleep, sleep},
 };
 
@@ -30,6 +38,8 @@ pub(super) struct Guarded<T> {
     opening: Option<Box<Opening>>,
     /// When writing fails; `None` as long as the kernel takes what is written.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Read since the others had their turn.
+    turn_bytes: usize,
 }
 
 struct Opening {
@@ -42,7 +52,7 @@ impl<T> Guarded<T> {
     pub(super) fn new(stream: T, timeout: Duration, drain: &Drain) -> Self {
         let opening =
             Opening { missing_bytes: PREFACE_BYTES, timeout: Box::pin(sleep(timeout)), drain: Box::pin(drain.begun()) };
-        Self { stream, opening: Some(Box::new(opening)), stalled: None }
+        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn_bytes: 0 }
     }
 
     /// Passes on how writing went, and fails when it has not gone on for too long.
@@ -74,8 +84,14 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.turn_bytes >= READ_TURN {
+            this.turn_bytes = 0;
+            // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
+            return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
+        }
         let had = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.turn_bytes = if read.is_ready() { this.turn_bytes + buffer.filled().len() - had } else { 0 };
         let Some(opening) = &mut this.opening else { return read };
         if read.is_pending() {
             return opening.poll_over(cx).map(Err);

@@ -22,7 +22,7 @@ use waypost::proto::v1::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the machine's other work does to a latency at any time; below it, a ratio means nothing.
-const FLOOR: Duration = Duration::from_millis(25);
+const FLOOR: Duration = Duration::from_millis(40);
 
 /// The ratio of a latency under attack to that in quiet.
 const MAX_RATIO: f64 = 3.0;
@@ -35,6 +35,9 @@ const MAX_LOGGED_KIB: u64 = 64;
 
 /// The least time that is measured before, during and after an attack.
 const AT_LEAST: Duration = Duration::from_millis(1_500);
+
+/// The longest latency that is told from a longer one.
+const LONGEST_US: u64 = 120_000_000;
 
 /// Time that the server has to come to itself before the last measurement.
 const RECOVERY: Duration = Duration::from_millis(500);
@@ -95,6 +98,9 @@ pub fn endures<T>(name: &str, server: &Server, attack: impl Future<Output = T>) 
     bystander.enter(2);
     thread::sleep(AT_LEAST);
     let latencies = bystander.stop();
+    for (phase, latencies) in PHASES.iter().zip(&latencies) {
+        assert!(!latencies.is_empty(), "{name}: no call was answered {phase}");
+    }
     let [quiet, during, after] = latencies.each_ref().map(|phase| Duration::from_micros(phase.value_at_quantile(0.99)));
     let ratio = |latency: Duration| latency.as_secs_f64() / quiet.as_secs_f64();
     println!(
@@ -128,7 +134,7 @@ impl Bystander {
                 let channel = Channel::from_shared(url).expect("a URL").connect().await.expect("connected");
                 let mut client = RedirectServiceClient::new(channel);
                 let session_id = paid_session(&mut client, 0).await;
-                let mut latencies = [(); 3].map(|()| Histogram::new(3).expect("three digits"));
+                let mut latencies = [(); 3].map(|()| Histogram::new_with_max(LONGEST_US, 3).expect("bounds"));
                 while !ended.load(Ordering::Relaxed) {
                     let query = ResolveRedirectRequest { session_id: session_id.clone(), ..Default::default() };
                     let (phase, asked) = (seen.load(Ordering::Relaxed), Instant::now());
