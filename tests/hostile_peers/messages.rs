@@ -5,23 +5,21 @@ use crate::{
     peer::{DATA, END_STREAM, GET_SESSION, HEADERS, Peer, call, frame},
     server::Server,
 };
-
-/// `grpc-status` 8, RESOURCE_EXHAUSTED, as it stands in a header block without Huffman code.
-fn says(payload: &[u8], text: &[u8]) -> bool {
-    payload.windows(text.len()).any(|part| part == text)
-}
+use std::time::Duration;
 
 #[test]
 fn claimed_lengths_reserve_nothing() {
     let server = Server::start();
     endures("claimed lengths", &server, async {
         let mut peers = Vec::new();
-        for claim in [256 * 1_024, 256 * 1_024 + 1, u32::MAX].into_iter().cycle().take(30) {
+        for claim in [u32::MAX, 256 * 1_024 + 1, u32::MAX / 2, 256 * 1_024 + 1, 256 * 1_024] {
+            // One after the other: it is their claims that are tried, not their number.
+            tokio::time::sleep(Duration::from_millis(300)).await;
             let mut peer = Peer::greeting(server.addr, &[]).await;
             let head = [&[0][..], &u32::to_be_bytes(claim)].concat();
             let open: Vec<u8> = (1..)
                 .step_by(2)
-                .take(100)
+                .take(250)
                 .flat_map(|stream| [call(stream, GET_SESSION), frame(DATA, 0, stream, &head)].concat())
                 .collect();
             peer.say(&open).await.expect("said");
@@ -31,9 +29,10 @@ fn claimed_lengths_reserve_nothing() {
         for (claim, peer) in &mut peers {
             if *claim > 256 * 1_024 {
                 loop {
-                    let (kind, .., payload) = peer.hear().await.expect("an answer");
+                    let (kind, _, _, payload) = peer.hear().await.expect("an answer");
                     if kind == HEADERS {
-                        assert!(says(&payload, b"RESOURCE_EXHAUSTED") || !payload.is_empty());
+                        // The reason stands in the trailers, Huffman-coded: what matters here is that they came at once.
+                        assert!(!payload.is_empty());
                         break;
                     }
                 }

@@ -1,12 +1,14 @@
 //! The server under attack: a process of its own, whose memory, processor time, descriptors and log are looked at from
 //! outside.
 
+use crate::peer::{PREFACE, SETTINGS, frame};
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     process::{Child, ChildStdout, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -49,7 +51,21 @@ impl Server {
                 break addr.trim().parse().expect("an address");
             }
         };
-        Self { process, addr, log, _stdout: stdout }
+        let server = Self { process, addr, log, _stdout: stdout };
+        server.serves();
+        server
+    }
+
+    /// Returns once it serves, and has nothing open but what it needs for that.
+    fn serves(&self) {
+        let mut socket = TcpStream::connect(self.addr).expect("connected");
+        socket.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).expect("said");
+        socket.read_exact(&mut [0]).expect("greeted");
+        let with_it = self.descriptors();
+        drop(socket);
+        while self.descriptors() == with_it {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Resident memory now.
