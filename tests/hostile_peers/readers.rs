@@ -95,29 +95,6 @@ fn answers_whose_window_stays_closed_are_bounded_and_end_their_connection() {
 }
 
 #[test]
-fn a_window_that_opens_by_single_bytes_gains_no_time() {
-    let server = Server::start();
-    let before = server.descriptors();
-    let id = large_session(&server);
-    block_on(async {
-        let mut peer = Peer::greeting(server.addr, &setting(INITIAL_WINDOW_SIZE, 0)).await;
-        let ask = message(&PreviewRedirectsRequest { source: Some(Source::SessionId(id)) });
-        peer.say(&[call(1, PREVIEW), frame(DATA, END_STREAM, 1, &ask)].concat()).await.expect("said");
-        let drip = async {
-            loop {
-                let _ = peer.say(&frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())).await;
-                sleep(Duration::from_secs(1)).await;
-            }
-        };
-        sleep(Duration::from_secs(1)).await;
-        tokio::select! {
-            () = drip => {}
-            () = closed(&server, before, Duration::from_secs(30)) => {}
-        }
-    });
-}
-
-#[test]
 fn a_peer_whose_socket_is_full_is_given_up_though_it_goes_on_sending() {
     let server = Server::start();
     let before = server.descriptors();

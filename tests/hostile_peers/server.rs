@@ -3,7 +3,7 @@
 
 use crate::peer::{PREFACE, SETTINGS, frame};
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
@@ -111,7 +111,8 @@ impl Drop for Server {
 
 /// With one worker, which the attack and the well-behaved caller have to share.
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    let built = env::var_os("WAYPOST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_waypost").into());
+    let mut command = Command::new(built);
     command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
     command.args(["--workers", "1"]);
     command
