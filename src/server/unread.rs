@@ -162,7 +162,7 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::{BodyExt, Full, StreamBody};
+    use http_body_util::{BodyExt, Empty, Full, StreamBody};
     use hyper::{body::Bytes, service::service_fn};
     use std::{convert::Infallible, time::Duration};
     use tokio::time::timeout;
@@ -173,10 +173,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_reads_ends_its_connection() {
         let unread = Unread::default();
-        let service = unread.count(service_fn(|_: Request<()>| async {
+        let service = unread.count(service_fn(|_: Request<Empty<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"answer"))))
         }));
-        let answer = service.call(Request::new(())).await.unwrap();
+        let answer = service.call(Request::new(Empty::new())).await.unwrap();
         timeout(LONGEST - UNREAD_AGE - Duration::from_secs(1), unread.too_long()).await.expect_err("too early");
         timeout(LONGEST, unread.too_long()).await.expect("ended");
         drop(answer);
@@ -185,22 +185,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_was_read_or_given_up_ends_nothing() {
         let unread = Unread::default();
-        let service = unread.count(service_fn(|_: Request<()>| async {
+        let service = unread.count(service_fn(|_: Request<Empty<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"answer"))))
         }));
-        service.call(Request::new(())).await.unwrap().into_body().collect().await.unwrap();
-        drop(service.call(Request::new(())).await.unwrap());
+        service.call(Request::new(Empty::new())).await.unwrap().into_body().collect().await.unwrap();
+        drop(service.call(Request::new(Empty::new())).await.unwrap());
         timeout(LONGEST * 10, unread.too_long()).await.expect_err("nothing waits");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_without_events_does_not_wait_for_its_peer() {
         let unread = Unread::default();
-        let service = unread.count(service_fn(|_: Request<()>| async {
+        let service = unread.count(service_fn(|_: Request<Empty<Bytes>>| async {
             let events = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
             Ok::<_, Infallible>(Response::new(StreamBody::new(events)))
         }));
-        let mut events = service.call(Request::new(())).await.unwrap().into_body();
+        let mut events = service.call(Request::new(Empty::new())).await.unwrap().into_body();
         tokio::select! {
             () = unread.too_long() => panic!("the connection was ended"),
             _ = events.frame() => unreachable!("there is no event"),

@@ -8,7 +8,7 @@ use crate::{
     },
     server::Server,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::sleep;
 use waypost::proto::v1::{
     GetSessionRequest, PreviewRedirectsRequest, preview_redirects_request::Source,
@@ -21,16 +21,7 @@ const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionI
 /// Calls on one connection.
 const CALLS: u32 = 250;
 
-/// Ready once the server has no more descriptors open than that.
-async fn closed(server: &Server, descriptors: usize, within: Duration) {
-    let began = Instant::now();
-    while server.descriptors() > descriptors {
-        assert!(began.elapsed() < within, "{} descriptors are open, {descriptors} were", server.descriptors());
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
@@ -89,7 +80,7 @@ fn answers_whose_window_stays_closed_are_bounded_and_end_their_connection() {
         };
         tokio::select! {
             () = alive => {}
-            () = closed(&server, before, Duration::from_secs(30)) => {}
+            () = server.closed(before, Duration::from_secs(30)) => {}
         }
     });
 }
@@ -129,7 +120,7 @@ fn a_peer_whose_socket_is_full_is_given_up_though_it_goes_on_sending() {
         };
         tokio::select! {
             () = alive => {}
-            () = closed(&server, before, Duration::from_secs(45)) => {}
+            () = server.closed(before, Duration::from_secs(45)) => {}
         }
     });
 }

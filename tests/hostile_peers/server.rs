@@ -9,7 +9,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub struct Server {
@@ -82,6 +82,15 @@ impl Server {
     /// Descriptors that are open now.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("running").count()
+    }
+
+    /// Ready once it has no more descriptors open than that.
+    pub async fn closed(&self, descriptors: usize, within: Duration) {
+        let began = Instant::now();
+        while self.descriptors() > descriptors {
+            assert!(began.elapsed() < within, "{} descriptors are open, {descriptors} were", self.descriptors());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Processor time that it has used so far.
