@@ -192,7 +192,7 @@ mod tests {
             for reference in [None, Some(""), Some("A-17")] {
                 for slot in Outcome::ALL {
                     let key = IdempotencyKey::try_from(Box::from("a key")).unwrap();
-                    let idempotency = keyed.then(|| Idempotency { key, fingerprint: Fingerprint([7; 32]) });
+                    let idempotency = keyed.then_some(Idempotency { key, fingerprint: Fingerprint([7; 32]) });
                     let notice = Notice { code: NoticeCode::NoUrl, field: "f".into(), description: "a\nb".into() };
                     let notices = vec![notice; usize::from(keyed)];
                     let body = r#"{"a":"line\nend"}"#;

@@ -78,12 +78,12 @@ fn descriptors_that_run_out_are_waited_out_without_spinning() {
             peer.say(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.expect("said");
             peers.push(peer);
         }
-        let (began, before) = (Instant::now(), server.processor_time());
+        let (began, before) = (Instant::now(), server.accepting_time());
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert!(server.descriptors() >= 60, "{} descriptors", server.descriptors());
-        (server.processor_time() - before, began.elapsed())
+        (server.accepting_time() - before, began.elapsed())
     });
-    assert!(spent < lasted / 2, "{spent:?} of processor time in {lasted:?} without descriptors");
+    assert!(spent < lasted / 10, "{spent:?} of processor time in {lasted:?} without descriptors");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut peer = Peer::greeting(server.addr, &[]).await;

@@ -93,9 +93,9 @@ impl Server {
         }
     }
 
-    /// Processor time that it has used so far.
-    pub fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("running");
+    /// Processor time that its first thread, which accepts connections, has used so far.
+    pub fn accepting_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.process.id())).expect("running");
         // Fields 14 and 15, in hundredths of a second; the name before them, in brackets, may have spaces.
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let ticks: u64 =
