@@ -1,7 +1,7 @@
 //! Logs: to standard error, so that standard output stays for answers.
 
 use std::io;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,8 +18,11 @@ pub enum LogFormat {
 ///
 /// When the filter cannot be read.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(format!("{UNLESS_TOLD},{filter}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let mut told = EnvFilter::try_new(filter)?;
+    if told.max_level_hint() <= Some(LevelFilter::INFO) {
+        told = EnvFilter::try_new(format!("{UNLESS_TOLD},{filter}"))?;
+    }
+    let builder = tracing_subscriber::fmt().with_env_filter(told).with_writer(io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
@@ -27,6 +30,6 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::
     Ok(())
 }
 
-/// Holds unless the filter says something else about the same module. The HTTP/2 library warns of each frame that
-/// makes no sense, such as the answer to a ping that never was: a peer could fill the disk with them.
+/// Holds unless the filter says something else about the same module, or asks for debugging anywhere. The HTTP/2 library
+/// warns of each frame that makes no sense, such as the answer to a ping that never was: a peer could fill the disk.
 const UNLESS_TOLD: &str = "h2=error";

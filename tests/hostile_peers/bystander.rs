@@ -22,7 +22,7 @@ use waypost::proto::v1::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the machine's other work does to a latency at any time; below it, a ratio means nothing.
-const FLOOR: Duration = Duration::from_millis(40);
+const FLOOR: Duration = Duration::from_millis(60);
 
 /// The ratio of a latency under attack to that in quiet.
 const MAX_RATIO: f64 = 3.0;
