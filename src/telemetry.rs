@@ -4,7 +4,7 @@ use std::{
     env,
     io::{self, IsTerminal},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,13 +21,20 @@ pub enum LogFormat {
 ///
 /// When the filter cannot be read.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let mut told = EnvFilter::try_new(filter)?;
+    if told.max_level_hint() <= Some(LevelFilter::INFO) {
+        told = EnvFilter::try_new(format!("{UNLESS_TOLD},{filter}"))?;
+    }
     // Colours are for eyes: files and collectors would keep their codes. <https://no-color.org>
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let builder = tracing_subscriber::fmt().with_env_filter(told).with_writer(io::stderr).with_ansi(colours);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
 }
+
+/// Holds unless the filter says something else about the same module, or asks for debugging anywhere. The HTTP/2 library
+/// warns of each frame that makes no sense, such as the answer to a ping that never was: a peer could fill the disk.
+const UNLESS_TOLD: &str = "h2=error";

@@ -24,7 +24,7 @@ pub use signer::{InvalidIssuer, Issuer, Signer};
 pub use verify_return::{Judged, Returned};
 pub use watch_session::{Seen, SessionWatch, State};
 
-use resolve_redirect::Circumstances;
+use resolve_redirect::{Circumstances, MAX_WAITING};
 
 use crate::{
     model::{Timestamp, Violations},
@@ -38,6 +38,7 @@ use std::{
     },
     time::SystemTime,
 };
+use tokio::sync::Semaphore;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -46,12 +47,14 @@ pub struct App {
     mode: Mode,
     clock: Clock,
     signer: Option<Arc<Signer>>,
+    /// Places of calls that wait for an outcome.
+    waiting: Arc<Semaphore>,
 }
 
 impl App {
     /// Use cases on that store. No return can be signed.
     pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
-        Self { store, mode, clock, signer: None }
+        Self { store, mode, clock, signer: None, waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
     /// Signs the returns of merchants who ask for it.
@@ -122,6 +125,9 @@ pub enum Error {
     /// Returns were to be signed, and there are no keys for it.
     #[error("there are no keys to sign returns with")]
     NoSigningKeys,
+    /// As many calls wait for an outcome as may, and this one would have had to.
+    #[error("more calls wait for an outcome than the server takes")]
+    TooManyWaiting,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

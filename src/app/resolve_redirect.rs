@@ -91,6 +91,10 @@ impl ResolveQuery {
     }
 }
 
+/// Calls and pages that wait for an outcome at once. Half of the calls that the server takes at once, so that buyers who
+/// wait, each for up to 30 s, never close the door for those whose answer is known.
+pub(super) const MAX_WAITING: usize = 2_048;
+
 /// What is left of a call's time for sending the answer, once waiting ends.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
 
@@ -129,11 +133,15 @@ impl App {
         }
         // Before the first look, so that no change between look and wait is missed.
         let mut changes = self.store.changes(query.session_id);
+        let mut place = None;
         loop {
             let loaded = self.load(query.session_id, tenants).await?;
             let now = self.clock.now();
             if loaded.session.ending_at(now).is_some() {
                 return Ok(loaded);
+            }
+            if place.is_none() {
+                place = Some(self.waiting.try_acquire().map_err(|_| Error::TooManyWaiting)?);
             }
             // Running out of time is an end too, and nobody announces it.
             let until = until.min(Instant::now() + now.until(loaded.session.expire_time));

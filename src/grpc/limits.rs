@@ -47,11 +47,8 @@ pub const MAX_RESOLVE_STREAMS: usize = 256;
 pub const MAX_RESOLVES_IN_PROGRESS: usize = 64;
 
 /// Requests of one stream that wait for an outcome; further ones are refused, as they must not hold up those that do not
-/// wait. A quarter of [`MAX_RESOLVES_WAITING`], so that one stream does not take all places of the others.
+/// wait. Half of what may wait on the server, which [`crate::app`] bounds, so that one stream does not take all of it.
 pub const MAX_RESOLVES_WAITING_PER_STREAM: usize = 1_024;
-
-/// The same for all streams together: as many as [`MAX_WATCHES`], as each holds what a watch holds.
-pub const MAX_RESOLVES_WAITING: usize = 4_096;
 
 /// The longest that a stream of resolves lasts, for the reason of [`MAX_WATCH_AGE`].
 pub const MAX_RESOLVE_STREAM_AGE: Duration = MAX_WATCH_AGE;

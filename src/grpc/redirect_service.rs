@@ -3,10 +3,7 @@
 use super::{
     Deadline, Limits, auth, from_proto,
     layers::deadline::{TimeOfEach, exceeded},
-    limits::{
-        MAX_RESOLVE_STREAM_AGE, MAX_RESOLVE_STREAMS, MAX_RESOLVES_WAITING, MAX_WATCH_AGE, MAX_WATCHES,
-        RETRY_AFTER_OVERLOAD,
-    },
+    limits::{MAX_RESOLVE_STREAM_AGE, MAX_RESOLVE_STREAMS, MAX_WATCH_AGE, MAX_WATCHES, RETRY_AFTER_OVERLOAD},
     resolve_stream::{self, ResolveStream, Resolver},
     status::{self, to_status},
     to_proto,
@@ -43,7 +40,6 @@ pub struct Redirects {
     drain: Option<Drain>,
     watches: Arc<Semaphore>,
     resolve_streams: Arc<Semaphore>,
-    places_to_wait: Arc<Semaphore>,
 }
 
 impl Redirects {
@@ -55,7 +51,6 @@ impl Redirects {
             drain: None,
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             resolve_streams: Arc::new(Semaphore::new(MAX_RESOLVE_STREAMS)),
-            places_to_wait: Arc::new(Semaphore::new(MAX_RESOLVES_WAITING)),
         }
     }
 
@@ -189,7 +184,6 @@ impl RedirectService for Redirects {
             tenants: auth::tenants(&request),
             vouching: vouching(&request),
             time,
-            places_to_wait: Arc::clone(&self.places_to_wait),
         };
         let ended = self.end_of_stream(auth::revoked(&request), MAX_RESOLVE_STREAM_AGE);
         let end = async move {

@@ -36,7 +36,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     task::coop::poll_proceed,
     time::{Instant, Sleep, sleep_until},
 };
@@ -70,8 +70,6 @@ pub struct Resolver {
     pub vouching: Vouching,
     /// How long each request may last.
     pub time: TimeOfEach,
-    /// Places of requests that wait, shared by all streams.
-    pub places_to_wait: Arc<Semaphore>,
 }
 
 /// How far a stream has come. Only ever goes forward.
@@ -214,16 +212,14 @@ where
             return Some(respond(correlation_id, answer));
         }
         let timer = Box::pin(sleep_until(deadline.unwrap_or_else(|| until(time.timeout))));
-        let mut kept = InProgress { correlation_id, call, timer, _place: None };
+        let kept = InProgress { correlation_id, call, timer };
         if !waits {
             self.in_progress.push(kept);
             return None;
         }
-        let place = Arc::clone(&self.resolver.places_to_wait).try_acquire_owned();
-        let (Ok(place), true) = (place, self.waiting.len() < MAX_RESOLVES_WAITING_PER_STREAM) else {
+        if self.waiting.len() >= MAX_RESOLVES_WAITING_PER_STREAM {
             return Some(respond(correlation_id, to_answer(&too_many_waiting())));
-        };
-        kept._place = Some(place);
+        }
         self.waiting.push(kept);
         None
     }
@@ -256,7 +252,6 @@ struct InProgress {
     correlation_id: u64,
     call: Call,
     timer: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Future for InProgress {
@@ -307,6 +302,7 @@ pub fn interrupted() -> Status {
 }
 
 fn too_many_waiting() -> Status {
-    let text = "more requests wait for an outcome than the server takes; this one was not begun";
+    let text =
+        "more requests of this stream wait for an outcome than the server takes: try again, or ask without `wait`";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }

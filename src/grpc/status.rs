@@ -68,6 +68,10 @@ pub fn to_status(failed: Error) -> Status {
             ErrorReason::SigningKeysMissing,
             "sign_returns needs keys to sign with, and this server has none: start the servers with --signing-key-file",
         ),
+        Error::TooManyWaiting => {
+            let text = "more calls wait for an outcome than the server takes: try again, or ask without `wait`";
+            retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_WAITING)
+        }
         Error::Store(StoreError::Unavailable(cause)) => {
             tracing::error!(cause, "the store is unavailable");
             let text = "the store did not answer: try again";
@@ -144,6 +148,9 @@ fn cut_encoded(text: &str) -> String {
     }
     shown
 }
+
+/// Calls wait for seconds, so that a place comes free within some tenths of one.
+const RETRY_AFTER_WAITING: Duration = Duration::from_millis(500);
 
 /// A database that is failing over is back within seconds.
 const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(1);

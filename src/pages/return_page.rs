@@ -12,7 +12,7 @@ use super::{
     words::{Saying, Standing, Words},
 };
 use crate::{
-    app::{ResolveQuery, Resolved},
+    app::{Error, ResolveQuery, Resolved},
     model::{Tenants, limits::AUTO_RETURN_DELAY_MAX},
     redirect::{CheckedUrl, Delivery},
 };
@@ -68,8 +68,13 @@ pub async fn show(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let resolved = match pages.app.resolve_with_session(&ResolveQuery::recorded(id, OUTCOME_WAIT), &Tenants::All).await
-    {
+    let wait_for = |wait| ResolveQuery::recorded(id, wait);
+    let mut resolved = pages.app.resolve_with_session(&wait_for(OUTCOME_WAIT), &Tenants::All).await;
+    if let Err(Error::TooManyWaiting) = resolved {
+        // A buyer is shown what is known now rather than an excuse.
+        resolved = pages.app.resolve_with_session(&wait_for(Duration::ZERO), &Tenants::All).await;
+    }
+    let resolved = match resolved {
         Ok(resolved) => resolved,
         Err(error) => return problem::failed(error, &pages, &headers),
     };

@@ -4,11 +4,11 @@
 use super::{
     admission::Admission,
     connection::{Accepted, Protocol},
-    limits::{MAX_ACCEPT_PAUSE, MIN_ACCEPT_PAUSE},
+    limits::{MAX_ACCEPT_PAUSE, MIN_ACCEPT_PAUSE, REFUSALS_LOGGED_EVERY},
     worker::Dealer,
 };
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use std::{convert::Infallible, future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 
 /// A bound listener, and what is spoken on its connections.
 pub(super) struct Listener {
@@ -37,6 +37,7 @@ async fn accept_forever(
     dealer: Dealer,
 ) -> Infallible {
     let mut pause = Pause::default();
+    let mut refusals = Refusals::default();
     loop {
         let place = admission.place().await;
         let (stream, peer) = match socket.accept().await {
@@ -49,7 +50,7 @@ async fn accept_forever(
         };
         pause = Pause::default();
         let Some(ticket) = place.take(peer.ip()) else {
-            tracing::warn!(peer = %peer.ip(), "connection refused: its address has as many as it may");
+            refusals.tell(peer.ip());
             continue;
         };
         // The worker registers the stream with its own runtime.
@@ -82,5 +83,23 @@ impl Pause {
         };
         self.0 = Some(length);
         sleep(length).await;
+    }
+}
+
+/// Tells of refused connections from time to time, and how many there were.
+#[derive(Default)]
+struct Refusals {
+    untold: usize,
+    last_told: Option<Instant>,
+}
+
+impl Refusals {
+    fn tell(&mut self, peer: IpAddr) {
+        self.untold += 1;
+        if self.last_told.is_some_and(|last| last.elapsed() < REFUSALS_LOGGED_EVERY) {
+            return;
+        }
+        tracing::warn!(%peer, refused = self.untold, "connection refused: its address has as many as it may");
+        *self = Self { untold: 0, last_told: Some(Instant::now()) };
     }
 }

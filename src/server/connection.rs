@@ -36,8 +36,15 @@ pub enum End {
     Closed,
     /// Against its protocol, or the network's fault.
     Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// By the grace limit.
+    /// By the grace limit, or long after its age.
     Cut,
+}
+
+impl End {
+    /// The peer asked and did not read its answers.
+    pub(super) fn unread() -> Self {
+        Self::Failed("the peer did not read its answers in time".into())
+    }
 }
 
 /// A connection on its way from the accept loop to its worker.

@@ -1,30 +1,45 @@
-//! The stream of a connection that has to prove itself: until the peer has sent as many bytes as an HTTP/2 preface
-//! has, reading fails at a deadline and as soon as the drain begins. After that it only passes bytes on.
+//! The stream of a connection whose peer has to do its part.
 //!
-//! HTTP/2 libraries wait for the preface for ever, and a connection that waits for it hears no GOAWAY. An HTTP/1.1
-//! request is longer than that too, as it names its host.
+//! It has to begin: until it has sent as many bytes as an HTTP/2 preface has, reading fails at a deadline and as soon as
+//! the drain begins. HTTP/2 libraries wait for the preface for ever, and a connection that waits for it hears no GOAWAY.
+//! An HTTP/1.1 request is longer than that too, as it names its host.
+//!
+//! And it has to read: writing fails once the kernel has taken no byte for [`WRITE_TIMEOUT`]. Keepalive does not see
+//! such a peer as long as it sends, and its pings wait behind the answers that it does not read.
+//!
+//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is served on only once
+//! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
+//! flood of small frames, be at it for ever.
 
-use super::drain::Drain;
+use super::{
+    drain::Drain,
+    limits::{READ_TURN, WRITE_TIMEOUT},
+};
 use std::{
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
     time::{Sleep, sleep},
 };
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`, RFC 9113 section 3.4.
 const PREFACE_BYTES: usize = 24;
 
-/// A stream whose peer must begin in time.
+/// A stream whose peer must begin in time, and read.
 pub(super) struct Guarded<T> {
     stream: T,
     // Boxed and dropped after the preface: most of a connection's life needs none of it.
     opening: Option<Box<Opening>>,
+    /// When writing fails; `None` as long as the kernel takes what is written.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Read since the others had their turn.
+    turn_bytes: usize,
 }
 
 struct Opening {
@@ -37,7 +52,20 @@ impl<T> Guarded<T> {
     pub(super) fn new(stream: T, timeout: Duration, drain: &Drain) -> Self {
         let opening =
             Opening { missing_bytes: PREFACE_BYTES, timeout: Box::pin(sleep(timeout)), drain: Box::pin(drain.begun()) };
-        Self { stream, opening: Some(Box::new(opening)) }
+        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn_bytes: 0 }
+    }
+
+    /// Passes on how writing went, and fails when it has not gone on for too long.
+    fn poll_written<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not read in time")))
     }
 }
 
@@ -56,8 +84,14 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.turn_bytes >= READ_TURN {
+            this.turn_bytes = 0;
+            // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
+            return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
+        }
         let had = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.turn_bytes = if read.is_ready() { this.turn_bytes + buffer.filled().len() - had } else { 0 };
         let Some(opening) = &mut this.opening else { return read };
         if read.is_pending() {
             return opening.poll_over(cx).map(Err);
@@ -74,15 +108,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
 /// into one buffer measured faster than handing the kernel their pieces.
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_written(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.poll_written(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.poll_written(cx, shut)
     }
 }
 
@@ -118,5 +155,21 @@ mod tests {
         guarded.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
         phases.enter(super::super::drain::Phase::Draining);
         tokio::time::timeout(TIMEOUT * 10, guarded.read_u8()).await.expect_err("still waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() {
+        let (mut peer, stream) = duplex(64);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        let write = guarded.write_all(&[0; 1_000]);
+        let read = async {
+            for _ in 0..10 {
+                sleep(WRITE_TIMEOUT - Duration::from_secs(1)).await;
+                peer.read_exact(&mut [0; 64]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(tokio::time::timeout(WRITE_TIMEOUT * 11, write), read);
+        assert_eq!(written.expect("failed at last").unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

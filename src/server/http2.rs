@@ -6,6 +6,7 @@ use super::{
     limits,
     peer::PeerNames,
     stream::Stream,
+    unread::Unread,
 };
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -50,14 +51,17 @@ where
     B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     fn serve(&self, stream: Stream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
+        let unread = Unread::default();
         let service = AlwaysReady { service: RefCell::new(self.service.clone()), peer: stream.peer_names() };
         let stream = Guarded::new(stream, life.preface_timeout, &life.drain);
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), unread.count(service));
         Box::pin(async move {
             let mut connection = std::pin::pin!(connection);
+            let mut unread = std::pin::pin!(unread.too_long());
             tokio::select! {
                 biased;
                 result = connection.as_mut() => return End::from(result),
+                () = unread.as_mut() => return End::unread(),
                 () = life.drain.begun() => {}
                 () = tokio::time::sleep(life.max_age) => {}
             }
@@ -65,7 +69,9 @@ where
             tokio::select! {
                 biased;
                 result = connection => End::from(result),
+                () = unread => End::unread(),
                 () = life.drain.stopped() => End::Cut,
+                () = tokio::time::sleep(limits::LAST_ANSWERS) => End::Cut,
             }
         })
     }

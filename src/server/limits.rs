@@ -104,6 +104,25 @@ pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Time that the peer has to say that it is there.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time in which the kernel takes no byte of what a connection has to say, as its peer does not read: then the peer is
+/// given up. Twice the keepalive timeout: a line that lost packets comes back before.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes that a connection is read in one go before the worker looks after the others: dozens of calls, or 500 pings,
+/// which is well below a millisecond of work.
+pub(super) const READ_TURN: usize = 8 * 1024;
+
+/// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
+/// shortest one less. Every part of an answer, 64 KiB at most for ours, has to be read in that time: 4 KiB a second.
+pub(super) const UNREAD_AGE: Duration = Duration::from_secs(5);
+
+/// See [`UNREAD_AGE`]. More of them would tell the time of waiting more exactly.
+pub(super) const UNREAD_AGES: usize = 4;
+
+/// Time for the answers in progress when a gRPC connection has reached its age. Above the longest watch of a session,
+/// which is as long as a connection's age.
+pub(super) const LAST_ANSWERS: Duration = Duration::from_secs(35 * 60);
+
 /// Names of a peer that are read of its certificate. Real ones have one or two.
 pub(super) const MAX_PEER_NAMES: usize = 64;
 
@@ -130,6 +149,10 @@ pub(super) const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest pause after accept failed: what a peer may wait once descriptors are back.
 pub(super) const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The least time between two lines of the log about connections that were refused: a peer that comes again and again
+/// must not fill the disk.
+pub(super) const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 /// Time for the workers to end after connections were cut. They only drop what they have, unless a call blocks.
 pub(super) const STOP: Duration = Duration::from_secs(1);

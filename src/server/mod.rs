@@ -29,6 +29,7 @@ mod limits;
 mod peer;
 mod stream;
 mod tls;
+mod unread;
 mod web;
 mod worker;
 

@@ -7,6 +7,7 @@ use super::{
     guard::Guarded,
     limits,
     stream::Stream,
+    unread::Unread,
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -58,13 +59,16 @@ where
 {
     fn serve(&self, stream: Stream, life: Life) -> Pin<Box<dyn Future<Output = End> + Send>> {
         let stream = Guarded::new(stream, life.preface_timeout, &life.drain);
-        let service = TowerToHyperService::new(self.service.clone());
+        let unread = Unread::default();
+        let service = unread.count(TowerToHyperService::new(self.service.clone()));
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
         Box::pin(async move {
             let mut connection = std::pin::pin!(connection);
+            let mut unread = std::pin::pin!(unread.too_long());
             tokio::select! {
                 biased;
                 result = connection.as_mut() => return ended(result),
+                () = unread.as_mut() => return End::unread(),
                 () = life.drain.begun() => {}
                 () = sleep(life.max_age) => {}
             }
@@ -72,6 +76,7 @@ where
             tokio::select! {
                 biased;
                 result = connection => ended(result),
+                () = unread => End::unread(),
                 () = life.drain.stopped() => End::Cut,
                 () = sleep(limits::WEB_LAST_ANSWERS) => End::Cut,
             }

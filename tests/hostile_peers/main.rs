@@ -1,0 +1,17 @@
+//! Peers that mean harm, against the real binary. Each test attacks a server of its own from raw sockets while a
+//! well-behaved caller goes on asking where a buyer goes: every answer comes, about as soon as in quiet, the server's
+//! memory stays bounded, and it recovers by itself.
+//!
+//! `docs/security.md` has the table of guards and of what happened without each. `WAYPOST_TEST_HOSTILE=full` attacks
+//! harder (a million resets), and in a release build also asserts the ratio of latencies. `WAYPOST_TEST_BINARY` names
+//! another binary to attack than the one that was built with the tests.
+mod beginnings;
+mod bystander;
+mod connections;
+mod floods;
+mod headers;
+mod messages;
+mod peer;
+mod readers;
+mod resets;
+mod server;
