@@ -1,14 +1,17 @@
 //! The pure core in nanoseconds: `cargo bench --bench core`.
 
+mod support {
+    pub mod sessions;
+}
+
 use divan::{Bencher, black_box};
-use serde_json::json;
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use uuid::Uuid;
+use support::sessions::{BITGPT, session};
 use waypost::{
-    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
+    model::{Kind, Late, Outcome, Precedence, ReturnUrls, Root, Session, Timestamp},
     redirect::{
         AutoReturn, Claims, Mode, Policy, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template,
         Verified, decide, to_pem,
@@ -23,23 +26,7 @@ fn main() {
     divan::main();
 }
 
-const BITGPT: &str = "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}";
 const PLAIN: &str = "https://www.your-site.com/success";
-
-/// BitGPT's example with a fifth placeholder, or Mercado Pago's.
-fn session(kind: Kind, url: &str) -> Session {
-    let body = json!({
-        "redirect_url": url,
-        "checkout_pro": {"back_urls": {"success": url}},
-        "external_reference": "order_pro_123",
-        "items": [{"type": "PAYMENT_INTENT", "price": "50", "currency": "USD"}],
-        "metadata": {"example": "custom-value-1", "another example": "custom-value-2"},
-    });
-    let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
-    let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
-    let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-    Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
-}
 
 fn resolve(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> usize {
     decided(session, settings, signing).len()

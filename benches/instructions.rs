@@ -2,21 +2,21 @@
 //!
 //! Counts do not depend on what else the machine does, so a budget can be held to within some per cent.
 
-use serde_json::json;
+mod support {
+    pub mod sessions;
+}
+
 use std::{env, hint::black_box, time::Duration};
+use support::sessions::{BITGPT, session};
 use url::Url;
-use uuid::Uuid;
 use waypost::{
-    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, Session, SessionId, Timestamp},
+    model::{Kind, Late, Outcome, Precedence, ReturnUrls, Root, Session},
     redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Signing, decide},
 };
 
 /// As the server's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// BitGPT's example with a fifth placeholder.
-const BITGPT: &str = "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}";
 
 fn main() {
     // `cargo test` and `cargo bench` run it too, to see that it works.
@@ -86,18 +86,4 @@ fn resolve(session: &Session) -> usize {
         delay: Duration::from_secs(5),
     });
     decision.redirect.expect("a redirect").url.as_str().len()
-}
-
-fn session(kind: Kind, url: &str) -> Session {
-    let body = json!({
-        "redirect_url": url,
-        "checkout_pro": {"back_urls": {"success": url}},
-        "external_reference": "order_pro_123",
-        "items": [{"type": "PAYMENT_INTENT", "price": "50", "currency": "USD"}],
-        "metadata": {"example": "custom-value-1", "another example": "custom-value-2"},
-    });
-    let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
-    let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
-    let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-    Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
 }
