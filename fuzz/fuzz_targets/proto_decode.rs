@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
-            match method % 10 {
+            match method % 11 {
                 0 => call!(redirects.create_checkout),
                 1 => call!(redirects.create_order),
                 2 => call!(redirects.create_payment),
@@ -47,6 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
                 6 => call!(redirects.preview_redirects),
                 7 => call!(merchants.get_merchant),
                 8 => call!(merchants.update_merchant),
+                9 => call!(redirects.verify_return),
                 _ => {
                     if let Ok(message) = Message::decode(bytes) {
                         fine(redirects.watch_session(Request::new(message)).await.map(|_| Response::new(())));
