@@ -187,8 +187,8 @@ pub(crate) fn compare_with_first(session: &Session, first: Arc<Session>) -> Crea
 
 /// Whether two states are states of one session: what the create call said never changes.
 pub(crate) fn is_same_session(one: &Session, other: &Session) -> bool {
-    let call = |session: &'_ Session| (session.id, session.merchant_id.clone(), session.fingerprint());
-    call(one) == call(other) && one.key() == other.key()
+    let keyed = |session: &Session| (session.id, session.fingerprint());
+    keyed(one) == keyed(other) && one.merchant_id == other.merchant_id && one.key() == other.key()
 }
 
 /// What a create under an id that exists comes to.
