@@ -80,10 +80,11 @@ pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&St
             Err(_) => StoreError::Unavailable("the writer of the store panicked; what it wrote last is unknown".into()),
         };
         on_failure(&failure);
-        // Only tests come here. Whoever waits is told that it failed, as its answer is dropped with the queue.
+        // Only tests come here. Whoever waits is told that it failed, as its answer is dropped.
+        drop_the_rest(queue);
         return;
     }
-    queue.close();
+    drop_the_rest(queue);
     let closed = shared.take_database().map_or(Ok(()), redb::Database::close);
     for write in closing {
         let Write::Close(answer) = write else { continue };
@@ -93,6 +94,13 @@ pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&St
         };
         drop(answer.send(result));
     }
+}
+
+/// Takes no more writes, and drops those that wait. To drop the queue is not enough: a write that is being put into it at
+/// that moment would stay there, and its caller would wait for an answer as long as the store exists.
+fn drop_the_rest(mut queue: mpsc::Receiver<Write>) {
+    queue.close();
+    while queue.blocking_recv().is_some() {}
 }
 
 fn failure_text(error: &redb::Error) -> String {
