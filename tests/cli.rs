@@ -17,6 +17,9 @@ use std::{
 use tempfile::TempDir;
 use tonic_types::{ErrorDetails, StatusExt};
 
+#[path = "cli/manual.rs"]
+mod manual;
+
 const WAYPOST: &str = env!("CARGO_BIN_EXE_waypost");
 
 /// An id that no server has given out.
