@@ -34,13 +34,13 @@ const MAX_MORE_MIB: f64 = 200.0;
 const MAX_LOGGED_KIB: u64 = 64;
 
 /// The least time that is measured before, during and after an attack.
-const AT_LEAST: Duration = Duration::from_secs(1);
+const AT_LEAST: Duration = Duration::from_millis(1_500);
 
 /// The longest latency that is told from a longer one.
 const LONGEST_US: u64 = 120_000_000;
 
 /// Time that the server has to come to itself before the last measurement.
-const RECOVERY: Duration = Duration::from_millis(250);
+const RECOVERY: Duration = Duration::from_millis(500);
 
 /// Whether the attacks are as hard as they get.
 pub fn full() -> bool {

@@ -22,6 +22,7 @@ pub struct Server {
     process: Child,
     pub grpc: SocketAddr,
     pub pages: SocketAddr,
+    pub ops: SocketAddr,
     pub authority: Authority,
     /// What is in the files of keys, which the log must not have either.
     pub keys: Vec<String>,
@@ -62,7 +63,8 @@ impl Server {
         // The second line of each file is the first of the key itself.
         let keys = keys.iter().map(|file| file.lines().nth(1).expect("a key").to_owned()).collect();
         let mut serve = waypost(dir.path(), &["serve", "--sandbox", "--workers", "1", "--store", store]);
-        serve.args(["--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--reflection", "on"]);
+        serve.args(["--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"]);
+        serve.args(["--reflection", "on"]);
         serve.args(["--tls-cert", "server.crt", "--tls-key", "server.key"]);
         serve.args(["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"]);
         serve.args(["--credentials-file", "credentials.toml", "--page-key-file", "page.key"]);
@@ -74,8 +76,8 @@ impl Server {
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut process = serve.stdout(Stdio::piped()).stderr(log).spawn().expect("started");
         let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (mut grpc, mut pages) = (None, None);
-        while grpc.is_none() || pages.is_none() {
+        let (mut grpc, mut pages, mut ops) = (None, None, None);
+        while grpc.is_none() || pages.is_none() || ops.is_none() {
             let mut line = String::new();
             if stdout.read_line(&mut line).expect("text") == 0 {
                 panic!("it ended: {}", fs::read_to_string(dir.path().join("log")).expect("text"));
@@ -83,11 +85,14 @@ impl Server {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["gRPC", addr] => grpc = addr.parse().ok(),
                 ["pages", url] => pages = url.strip_prefix("https://").and_then(|addr| addr.parse().ok()),
+                ["ops", url] => {
+                    ops = url.strip_prefix("http://").and_then(|url| url.split('/').next()?.parse().ok());
+                }
                 _ => {}
             }
         }
-        let (grpc, pages) = (grpc.expect("it listens"), pages.expect("it listens"));
-        Self { process, grpc, pages, authority, keys, dir, stdout }
+        let [grpc, pages, ops] = [grpc, pages, ops].map(|addr| addr.expect("it listens"));
+        Self { process, grpc, pages, ops, authority, keys, dir, stdout }
     }
 
     /// What it logged, after it has ended.

@@ -1,6 +1,6 @@
 //! Calls and requests of every kind, good and bad, whose every text tells.
 
-use crate::{server::Server, tell};
+use crate::{WORD, server::Server, tell};
 use http::Request;
 use hyper_util::rt::TokioIo;
 use prost_types::{Duration as ProtoDuration, FieldMask, Struct, Value, value::Kind};
@@ -61,6 +61,7 @@ pub async fn everywhere(server: &Server) -> Vec<String> {
         strangers(&channel, &sessions[0]).await;
         foreign_calls(server).await;
         let tokens = pages(server, &sessions).await;
+        operations(server).await;
         [server.keys.clone(), made, tokens].concat()
     })
     .await
@@ -387,6 +388,18 @@ async fn pages(server: &Server, sessions: &[Session]) -> Vec<String> {
     assert_eq!(response.await.expect("an answer").status().as_u16(), 404);
     connection.abort();
     tokens
+}
+
+/// What is counted is nobody's business either.
+async fn operations(server: &Server) {
+    for path in ["/metrics".to_owned(), "/readyz".to_owned(), format!("/{0}?{0}={0}", tell("operations"))] {
+        let mut stream = TcpStream::connect(server.ops).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {0}\r\nconnection: close\r\n\r\n", tell("host"));
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").expect("text");
+        assert!(answer.starts_with("HTTP/1.1 ") && !answer.contains(WORD), "{answer}");
+    }
 }
 
 /// Asks as a browser does that says much about itself, on a connection of its own, and gives the status.
