@@ -123,7 +123,7 @@ mod precedence {
     #[test]
     fn a_server_runs_with_what_the_file_says() {
         let place = Place::with(
-            "grpc_addr = '127.0.0.1:0'\npage_addr = 'off'\nstore = 'memory:'\nsandbox = true\nworkers = 1\nlog = 'warn'\n",
+            "grpc_addr = '127.0.0.1:0'\npage_addr = 'off'\nops_addr = 'off'\nstore = 'memory:'\nsandbox = true\nworkers = 1\nlog = 'warn'\n",
         );
         let mut command = place.waypost(&["serve", "--config", "waypost.toml"]);
         let mut server = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());

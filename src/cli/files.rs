@@ -5,7 +5,7 @@
 use super::{
     config::Problem,
     key_file::KeyFile,
-    serve::{PageAddr, Serve},
+    serve::{ListenAddr, Serve},
     serve_tls::Tls,
 };
 use crate::{
@@ -22,6 +22,8 @@ pub struct Files {
     pub tls: Tls,
     /// That of the page listener.
     pub page_tls: Tls,
+    /// That of the operations listener.
+    pub ops_tls: Tls,
     /// The keys of the pages' links; `None` without pages.
     pub page_keys: Option<PageKeys>,
     /// What returns are signed with.
@@ -36,20 +38,20 @@ impl Files {
     /// Everything that is wrong with any of them.
     pub fn read(serve: &Serve) -> Result<Self, Vec<Problem>> {
         let authentication = serve.access.authentication();
-        let (tls, page_tls) = (serve.tls.grpc(), serve.tls.pages());
+        let (tls, page_tls, ops_tls) = (serve.tls.grpc(), serve.tls.pages(), serve.tls.ops());
         let (page_keys, signing_keys) = (page_keys(serve), serve.signing.keys());
-        match (authentication, tls, page_tls, page_keys, signing_keys) {
-            (Ok(authentication), Ok(tls), Ok(page_tls), Ok(page_keys), Ok(signing_keys)) => {
+        match (authentication, tls, page_tls, ops_tls, page_keys, signing_keys) {
+            (Ok(authentication), Ok(tls), Ok(page_tls), Ok(ops_tls), Ok(page_keys), Ok(signing_keys)) => {
                 let is_known = matches!(authentication, Authentication::By(_));
                 if tls.is_none() && is_known && !serve.grpc_addr.ip().is_loopback() {
                     tracing::warn!(
                         "secrets travel unencrypted: give --tls-cert, unless a proxy on this machine encrypts them"
                     );
                 }
-                Ok(Self { authentication, tls, page_tls, page_keys, signing_keys })
+                Ok(Self { authentication, tls, page_tls, ops_tls, page_keys, signing_keys })
             }
-            (authentication, tls, page_tls, page_keys, signing_keys) => {
-                let of_one = [authentication.err(), tls.err(), page_tls.err(), page_keys.err()];
+            (authentication, tls, page_tls, ops_tls, page_keys, signing_keys) => {
+                let of_one = [authentication.err(), tls.err(), page_tls.err(), ops_tls.err(), page_keys.err()];
                 Err(of_one.into_iter().flatten().chain(signing_keys.err().into_iter().flatten()).collect())
             }
         }
@@ -60,8 +62,8 @@ fn page_keys(serve: &Serve) -> Result<Option<PageKeys>, Problem> {
     let problem = |text: String| Problem::of("page_key_file", text);
     let (file, addr) = (&serve.page_key_file, serve.page_addr);
     let keys = match (file, addr) {
-        (_, PageAddr::Off) => return Ok(None),
-        (Some(file), PageAddr::At(_)) => {
+        (_, ListenAddr::Off) => return Ok(None),
+        (Some(file), ListenAddr::At(_)) => {
             let named = |text: String| problem(format!("{} {text}", file.display()));
             let read = KeyFile::read(file, PAGE_KEY_FILE_BYTES).map_err(named)?;
             if read.is_open_to_others {
@@ -71,7 +73,7 @@ fn page_keys(serve: &Serve) -> Result<Option<PageKeys>, Problem> {
             }
             PageKeys::read(&read.text).map_err(|error| named(error.to_string()))?
         }
-        (None, PageAddr::At(_)) => {
+        (None, ListenAddr::At(_)) => {
             tracing::warn!(
                 "links to the buyers' pages end with this process and open on no other server: give --page-key-file"
             );

@@ -38,7 +38,13 @@ pub struct Serve {
     /// Where the buyers' pages are served; port 0 takes a free one, `off` serves none.
     #[arg(long, env = "WAYPOST_PAGE_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
     #[arg(help_heading = "Listeners")]
-    pub page_addr: PageAddr,
+    pub page_addr: ListenAddr,
+
+    /// Where metrics (`/metrics`) and health (`/livez`, `/readyz`) are served, for those who run this server; port 0 takes
+    /// a free one, `off` serves none. It tells no secrets and asks for none, so it needs no word to leave loopback.
+    #[arg(long, env = "WAYPOST_OPS_ADDR", default_value = "127.0.0.1:9090", value_name = "ADDR:PORT")]
+    #[arg(help_heading = "Listeners")]
+    pub ops_addr: ListenAddr,
 
     /// Threads that serve calls [default: one per core].
     #[arg(long, env = "WAYPOST_WORKERS", value_name = "N", help_heading = "Listeners")]
@@ -124,8 +130,8 @@ impl Serve {
         problems.extend(self.access.contradiction(self.grpc_addr));
         let public_url = match (&self.public_url, self.page_addr) {
             (Some(url), _) => Some(url.clone()),
-            (None, PageAddr::Off) => None,
-            (None, PageAddr::At(addr)) => {
+            (None, ListenAddr::Off) => None,
+            (None, ListenAddr::At(addr)) => {
                 let url = PublicUrl::of_listener(addr);
                 if url.is_none() {
                     problems.push(page_addr_unusable(addr));
@@ -145,14 +151,14 @@ fn page_addr_unusable(addr: SocketAddr) -> Problem {
     Problem::of("page_addr", format!("{addr} is no address that a browser can open: {remedy}")).and("public_url")
 }
 
-/// Where pages are served.
+/// Where a listener that may be left out listens.
 #[derive(Debug, Clone, Copy)]
-pub enum PageAddr {
+pub enum ListenAddr {
     Off,
     At(SocketAddr),
 }
 
-impl FromStr for PageAddr {
+impl FromStr for ListenAddr {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {

@@ -6,16 +6,17 @@ use super::{
     config::Effective,
     failure::Failure,
     files::Files,
-    serve::{PageAddr, Serve},
+    serve::{ListenAddr, Serve},
     serve_tls::{self, Tls},
 };
 use crate::{
     app::{App, Clock},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
+    ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl},
     server::{Encrypted, Http2, Limits, Server, Web},
-    store::{Store, StoreUrl, backup},
-    telemetry,
+    store::{Measured, StoreUrl, backup},
+    telemetry::{self, metrics},
 };
 use std::{
     future::Future,
@@ -37,11 +38,6 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
     }
     let serve = &effective.serve;
     telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(format!("--log: {error}")))?;
-    // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
-    std::panic::set_hook(Box::new(|panic| {
-        let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(at, "a panic");
-    }));
     let files = match Files::read(serve) {
         Ok(files) => files,
         Err(problems) => {
@@ -57,12 +53,13 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
 
 impl Serve {
     async fn serve(&self, files: Files) -> Result<(), String> {
-        let Files { authentication, tls, page_tls, page_keys, signing_keys } = files;
+        let Files { authentication, tls, page_tls, ops_tls, page_keys, signing_keys } = files;
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
         let pages = self.pages(page_keys, page_tls)?;
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
+        let ops = self.ops(ops_tls.clone())?;
         let signer = signing_keys.map(|keys| self.signing.signer(keys, public_url.as_ref())).transpose()?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
         if self.migrate {
@@ -81,6 +78,7 @@ impl Serve {
             app = app.signing(signer);
         }
         let health = Health::starting().await;
+        let readiness = Readiness::starting(health.clone());
         let mut server = Server::new(self.limits());
         let mut redirects = Redirects::new(app.clone()).draining(server.drain());
         if let Some(Pages { links, .. }) = &pages {
@@ -94,7 +92,8 @@ impl Serve {
         match tls.clone() {
             Some(tls) => server.listen(listener, Encrypted::new(Http2::new(edge), tls)),
             None => server.listen(listener, Http2::new(edge)),
-        };
+        }
+        .counted_as(metrics::Listener::Grpc);
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
         let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
         if let Some(Pages { listener, links, tls, .. }) = pages {
@@ -102,18 +101,30 @@ impl Serve {
             match tls {
                 Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
                 None => server.listen_with(listener, web, &pages::limits::places()),
-            };
+            }
+            .counted_as(metrics::Listener::Pages);
         }
-        self.announce(addr, public_url.as_ref(), &authentication, &tls)
+        let ops_url = ops.as_ref().map(Ops::url);
+        if let Some(Ops { listener, tls, .. }) = ops {
+            let web = Web::new(ops::router(Arc::clone(&store), readiness.clone()));
+            match tls {
+                Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &ops::limits::places()),
+                None => server.listen_with(listener, web, &ops::limits::places()),
+            }
+            .counted_as(metrics::Listener::Ops);
+        }
+        self.announce(addr, public_url.as_ref(), ops_url.as_deref(), &authentication, &tls)
             .map_err(|error| format!("cannot write to standard output: {error}"))?;
-        health.serving().await;
+        readiness.ready(Component::Store, STORE_ANSWERS).await;
+        readiness.ready(Component::Listeners, "listening").await;
         let drained = tokio::select! {
-            drained = server.run(stop, &health) => drained,
+            drained = server.run(stop, &readiness) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
-            () = follow(&*store, &health) => unreachable!("following never ends"),
+            () = follow(app.store(), &readiness) => unreachable!("following never ends"),
             never = authentication.follow() => match never {},
             never = serve_tls::follow(&tls) => match never {},
             never = serve_tls::follow(&page_tls) => match never {},
+            never = serve_tls::follow(&ops_tls) => match never {},
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -121,7 +132,7 @@ impl Serve {
 
     /// Binds the page listener and makes the links to it. No keys, no pages.
     fn pages(&self, keys: Option<PageKeys>, tls: Tls) -> Result<Option<Pages>, String> {
-        let (PageAddr::At(wanted), Some(keys)) = (self.page_addr, keys) else { return Ok(None) };
+        let (ListenAddr::At(wanted), Some(keys)) = (self.page_addr, keys) else { return Ok(None) };
         let listener = TcpListener::bind(wanted).map_err(|error| {
             format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
         })?;
@@ -132,6 +143,16 @@ impl Serve {
             public_url.ok_or_else(|| format!("--page-addr {addr} is no address that a browser can open"))?;
         let links = Arc::new(Links::new(public_url.clone(), keys, self.mode()));
         Ok(Some(Pages { listener, links, public_url, tls }))
+    }
+
+    /// Binds the operations listener.
+    fn ops(&self, tls: Tls) -> Result<Option<Ops>, String> {
+        let ListenAddr::At(wanted) = self.ops_addr else { return Ok(None) };
+        let listener = TcpListener::bind(wanted).map_err(|error| {
+            format!("cannot listen on --ops-addr {wanted}: {error}; give another one, or `off` for no metrics")
+        })?;
+        let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        Ok(Some(Ops { listener, addr, tls }))
     }
 
     fn limits(&self) -> Limits {
@@ -149,6 +170,7 @@ impl Serve {
         &self,
         addr: SocketAddr,
         pages: Option<&PublicUrl>,
+        ops: Option<&str>,
         authentication: &Authentication,
         tls: &Tls,
     ) -> io::Result<()> {
@@ -158,6 +180,9 @@ impl Serve {
         writeln!(out, "  gRPC   {addr}")?;
         if let Some(url) = pages {
             writeln!(out, "  pages  {url}")?;
+        }
+        if let Some(url) = ops {
+            writeln!(out, "  ops    {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
         let secured = match (authentication, tls) {
@@ -188,8 +213,8 @@ impl Serve {
     }
 }
 
-/// Says in the health whether the store answers. While the server drains it is not polled any more.
-async fn follow(store: &dyn Store, health: &Health) {
+/// Says in the readiness whether the store answers.
+async fn follow(store: &Measured, readiness: &Readiness) {
     let mut answers = true;
     let mut ticks = tokio::time::interval(PING_EVERY);
     loop {
@@ -198,17 +223,19 @@ async fn follow(store: &dyn Store, health: &Health) {
         match (&pinged, answers) {
             (Ok(()), false) => {
                 tracing::info!("the store answers again");
-                health.serving().await;
+                readiness.ready(Component::Store, STORE_ANSWERS).await;
             }
             (Err(error), true) => {
                 tracing::error!(%error, "the store does not answer; health says NOT_SERVING until it does");
-                health.not_serving().await;
+                readiness.not_ready(Component::Store, "does not answer; the log says why").await;
             }
             (Ok(()), true) | (Err(_), false) => {}
         }
         answers = pinged.is_ok();
     }
 }
+
+const STORE_ANSWERS: &str = "answers";
 
 /// How often the store is asked whether it answers: balancers ask the health about as often.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -225,6 +252,21 @@ struct Pages {
     links: Arc<Links>,
     public_url: PublicUrl,
     tls: Tls,
+}
+
+/// The operations listener, bound.
+struct Ops {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Tls,
+}
+
+impl Ops {
+    /// Where it is.
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/metrics", self.addr)
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. The second one ends the process at once.
