@@ -34,12 +34,15 @@ use self::{
     io_thread::IoThread,
 };
 use super::{
-    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError,
+    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
     cache::Found,
     compare_with_first, is_same_session,
     record::{read_merchant, read_session, write_merchant, write_session},
 };
-use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
+use crate::{
+    model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp},
+    telemetry::metrics::STORE_CACHE,
+};
 use async_trait::async_trait;
 use std::{
     sync::Arc,
@@ -255,12 +258,14 @@ impl Store for PostgresStore {
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
         let vacancy = match self.copies.session(id) {
             Found::Entry(kept) => {
+                STORE_CACHE.add([0], 1);
                 let session = kept.value();
                 let merchant = self.settings(&session.merchant_id).await?;
                 return Ok(Some(Loaded { session, merchant }));
             }
             Found::Absent(vacancy) => vacancy,
         };
+        STORE_CACHE.add([1], 1);
         let sent = Instant::now();
         let reply = self.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
@@ -422,6 +427,10 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.run(PING, []).await.map(drop)
+    }
+
+    fn figures(&self) -> Figures {
+        self.database.figures()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
