@@ -18,7 +18,7 @@ class RunningServer:
 
     def __init__(self, log, *options, page_addr="off", store="memory:", program=(BINARY,)):
         """Starts a server that logs to the file `log`, and returns once it says where it listens."""
-        listen = ["--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr]
+        listen = ["--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, "--ops-addr", "off"]
         command = [*program, "serve", "--sandbox", "--store", store, *listen, *options]
         # The settings of whoever runs the tests are not the server's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
