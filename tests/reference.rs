@@ -24,6 +24,8 @@ mod path {
     pub const FIELD: i32 = 2;
     pub const METHOD: i32 = 2;
     pub const VALUE: i32 = 2;
+    /// An enum within a message.
+    pub const ENUM_WITHIN: i32 = 4;
 }
 
 #[test]
@@ -96,27 +98,28 @@ impl Protos {
             write!(out, "\n### {name}\n\n{comment}\n\n{fields}").expect("text");
         }
         out.push_str("\n## Enums\n");
-        for (found, comment, values) in self.enums() {
-            if found.name() == "ErrorReason" {
+        for (name, comment, values) in self.enums() {
+            if name == "ErrorReason" {
                 continue;
             }
-            write!(out, "\n### {}\n\n{comment}\n\n", found.name()).expect("text");
+            write!(out, "\n### {name}\n\n{comment}\n\n").expect("text");
             for (name, comment) in values {
-                writeln!(out, "- `{name}`: {}", in_list(&comment)).expect("text");
+                writeln!(out, "- `{name}`: {}", in_list(comment)).expect("text");
             }
         }
         out
     }
 
     fn reasons(&self) -> String {
-        let (_, _, values) = self.enums().into_iter().find(|(found, ..)| found.name() == "ErrorReason").expect("it is there");
+        let (_, _, values) = self.enums().into_iter().find(|(name, ..)| name == "ErrorReason").expect("it is there");
         let mut summary = String::from("| reason | gRPC code | send it again? |\n|---|---|---|\n");
         let mut details = String::new();
         for (name, comment) in values.into_iter().skip(1) {
             let reason = name.trim_start_matches("ERROR_REASON_");
-            let (code, meaning) = comment.strip_prefix('`').and_then(|rest| rest.split_once("`. ")).unwrap_or_else(|| {
-                panic!("the comment of {name} begins with the code of the call's status, in backquotes")
-            });
+            let (code, meaning) =
+                comment.strip_prefix('`').and_then(|rest| rest.split_once("`. ")).unwrap_or_else(|| {
+                    panic!("the comment of {name} begins with the code of the call's status, in backquotes")
+                });
             let again = if meaning.contains("`google.rpc.RetryInfo`") {
                 "yes, after the `RetryInfo`'s time"
             } else {
@@ -163,17 +166,33 @@ impl Protos {
         found
     }
 
-    fn enums(&self) -> Vec<(&EnumDescriptorProto, &str, Vec<(&str, String)>)> {
+    /// By name, those within messages too: the comment, and the values with theirs.
+    fn enums(&self) -> Vec<(String, &str, Vec<(String, &str)>)> {
         let mut found = Vec::new();
         for (file, comments) in &self.files {
-            for (n, one) in (0..).zip(&file.enum_type) {
-                let values = (0..).zip(&one.value).map(|(m, value)| {
-                    (value.name(), comment(comments, &[path::ENUM, n, path::VALUE, m], value.name()).to_owned())
+            let mut add = |name: String, one: &'_ EnumDescriptorProto, at: &[i32]| {
+                let values = (0..).zip(&one.value).map(|(n, value)| {
+                    let at = [at, &[path::VALUE, n]].concat();
+                    (value.name().to_owned(), comment(comments, &at, value.name()))
                 });
-                found.push((one, comment(comments, &[path::ENUM, n], one.name()), values.collect()));
+                let values: Vec<_> = values.collect();
+                found.push((name, comment(comments, at, one.name()), values));
+            };
+            for (n, one) in (0..).zip(&file.enum_type) {
+                add(one.name().to_owned(), one, &[path::ENUM, n]);
+            }
+            for (n, message) in (0..).zip(&file.message_type) {
+                // None of ours has any; when one comes, this says so.
+                let maps_apart =
+                    message.nested_type.iter().all(|nested| nested.options.as_ref().is_some_and(|o| o.map_entry()));
+                assert!(maps_apart, "messages within messages are not shown: {}", message.name());
+                for (m, one) in (0..).zip(&message.enum_type) {
+                    let name = format!("{}.{}", message.name(), one.name());
+                    add(name, one, &[path::MESSAGE, n, path::ENUM_WITHIN, m]);
+                }
             }
         }
-        found.sort_by_key(|(found, ..)| found.name().to_owned());
+        found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         found
     }
 }
@@ -202,7 +221,7 @@ fn kind(field: &FieldDescriptorProto) -> String {
             let name = field.type_name();
             match name.strip_prefix(PACKAGE) {
                 Some(ours) if ours.ends_with("Request") => format!("`{ours}`"),
-                Some(ours) => format!("[`{ours}`](#{})", ours.to_lowercase()),
+                Some(ours) => format!("[`{ours}`](#{})", ours.to_lowercase().replace('.', "")),
                 None => format!("`{}`", name.trim_start_matches('.')),
             }
         }

@@ -325,7 +325,7 @@ class Terminal:
 
 def in_background(command):
     """A server goes on in the background anyway, and has to be waited for until it serves."""
-    serves = r"((?:^|[;(] *)(?:\w+=\S+ +)*(?:waypost|cargo run --release --) serve\b[^&|;\n]*?) *&(?![&>])"
+    serves = r"((?:^|[;(] *)(?:\w+=\S+ +)*(?:waypost|cargo run --release --) serve\b(?:[^&|;\n]|\\\n)*?)\s*&(?![&>])"
     return re.sub(serves, r"\1;", command)
 
 

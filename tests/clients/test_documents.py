@@ -106,6 +106,32 @@ def test_blocks_that_are_not_run_say_why(capsys):
     assert all(reason.rpartition(": ")[2] for reason in left_out)
 
 
+def test_metrics_that_documents_name_exist():
+    known = set(re.findall(r"^## `(waypost_\w+)`", (REPOSITORY / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    assert known
+    # In code, and not tables of PostgreSQL.
+    named = re.compile(r"`(waypost_\w+)(?:\{[^`]*\})?`")
+    text = (REPOSITORY / "docs" / "deployment.md").read_text()
+    assert set(named.findall(text)) <= known
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in DOCUMENTS:
+        text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", text):
+            if re.match(r"\w+:", target):
+                continue
+            file = (document.parent / target).resolve() if target else document
+            assert file.exists(), f"{document.name} leads to {target}, which is not there"
+            if anchor and file.suffix == ".md":
+                assert anchor in anchors(file), f"{document.name} leads to {target}#{anchor}, which is no heading"
+
+
+def anchors(document):
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_a_document_that_is_wrong_is_found():
     """The comparison itself: what passes, and what does not."""
     one, other = "01986132-e354-7676-9b4a-fc8dd5c5253e", "01a1feb2-9e2b-734b-948c-8db35c791c1a"
