@@ -1,9 +1,9 @@
 """The static program serves where there is nothing else: in an empty chroot, as in an image made from scratch."""
 
 import os
-import pathlib
 import shutil
 import subprocess
+import sys
 
 import grpc
 import pytest
@@ -54,25 +54,44 @@ def test_it_serves_in_an_empty_chroot(program, store, tmp_path, stubs):
         assert "1 sessions" in waypost("store", "check", "--store", store)
 
 
-def test_it_finds_names_in_the_hosts_file_that_a_container_has(program):
-    command, root = program
-    refused, unknown = "Connection refused", "failed to lookup address"
+REFUSED, UNKNOWN = "Connection refused", "failed to lookup address"
 
-    def why_not(host):
-        # Nobody serves port 1; whether the name was found is what the error tells.
-        store = f"postgres://waypost@{host}:1/waypost?connect_timeout=2"
-        options = ["--store", store, "--grpc-addr", "127.0.0.1:0", "--page-addr", "off"]
-        done = subprocess.run([*command, "serve", *options], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 1
-        return done.stderr
 
-    assert refused in why_not("127.0.0.1")
-    assert unknown in why_not("database.test")
-    etc = pathlib.Path(root, "etc")
-    etc.mkdir()
-    try:
-        (etc / "hosts").write_text("127.0.0.1 localhost database.test\n")
-        assert refused in why_not("localhost")
-        assert refused in why_not("database.test")
-    finally:
-        shutil.rmtree(etc)
+def why_not(command, host):
+    """Why a database is not reached. Nobody serves port 1; the error tells whether the name was found."""
+    store = f"postgres://waypost@{host}:1/waypost?connect_timeout=2"
+    options = ["--store", store, "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"]
+    done = subprocess.run([*command, "serve", *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.fixture
+def etc(program):
+    """The folder of the files that container engines put into every container."""
+    folder = program[1] / "etc"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_it_knows_addresses_only_where_there_are_no_files(program):
+    command, _ = program
+    assert REFUSED in why_not(command, "127.0.0.1")
+    assert UNKNOWN in why_not(command, "database.test")
+
+
+def test_it_finds_names_in_the_hosts_file(program, etc):
+    command, _ = program
+    (etc / "hosts").write_text("127.0.0.1 localhost database.test\n")
+    assert REFUSED in why_not(command, "localhost")
+    assert REFUSED in why_not(command, "database.test")
+
+
+def test_it_asks_the_dns_server_of_resolv_conf(program, etc):
+    (unshare, *chroot), _ = program
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    command = [unshare, "--net", *chroot[:-2], sys.executable, REPOSITORY / "tests" / "clients" / "dns.py"]
+    command += ["unshare", *chroot[-2:]]
+    assert REFUSED in why_not(command, "database.test")
+    assert UNKNOWN in why_not(command, "other.test")
