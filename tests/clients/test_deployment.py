@@ -30,7 +30,7 @@ def seconds(text):
 @pytest.fixture(scope="module")
 def variables():
     """Every environment variable of `waypost serve`."""
-    return set(re.findall(r"\[env: (WAYPOST_\w+)=", run(BINARY, "serve", "--help")))
+    return set(re.findall(r"\[env: (WAYPOST_\w+)", run(BINARY, "serve", "--help")))
 
 
 def resources():
