@@ -49,6 +49,9 @@ fn assert_section(file: &str, expected: &ExpectFile, section: &str) {
     expected.assert_eq(&format!("{before}{BEGIN}\n{section}\n{END}{after}"));
 }
 
+/// A thing, its comment, and the things that it is made of with theirs.
+type Described<'p, T, P> = (T, &'p str, Vec<(P, &'p str)>);
+
 /// The descriptors of our package, with the comments by the path of what they are about.
 struct Protos {
     files: Vec<(FileDescriptorProto, HashMap<Vec<i32>, String>)>,
@@ -131,7 +134,7 @@ impl Protos {
         summary + &details
     }
 
-    fn services(&self) -> Vec<(&ServiceDescriptorProto, &str, Vec<(&MethodDescriptorProto, &str)>)> {
+    fn services(&self) -> Vec<Described<'_, &ServiceDescriptorProto, &MethodDescriptorProto>> {
         let mut found = Vec::new();
         for (file, comments) in &self.files {
             for (n, service) in (0..).zip(&file.service) {
@@ -167,7 +170,7 @@ impl Protos {
     }
 
     /// By name, those within messages too: the comment, and the values with theirs.
-    fn enums(&self) -> Vec<(String, &str, Vec<(String, &str)>)> {
+    fn enums(&self) -> Vec<Described<'_, String, String>> {
         let mut found = Vec::new();
         for (file, comments) in &self.files {
             let mut add = |name: String, one: &'_ EnumDescriptorProto, at: &[i32]| {
