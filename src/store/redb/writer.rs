@@ -23,8 +23,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Writes that one transaction takes: more make the first of them wait longer than they save.
 const WRITES_AT_ONCE: usize = 1_024;
-/// Writes that one transaction takes before any are left for the next: fewer are not worth two syncs.
-const WRITES_WORTH_SPLITTING: usize = 64;
 /// Sessions that one sweep removes, however many it was allowed to: other writes wait for it.
 const REMOVED_AT_ONCE: usize = 1_000;
 
@@ -73,9 +71,7 @@ impl Done {
 pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&StoreError)) {
     let mut batch = Vec::new();
     let mut closing = Vec::new();
-    let mut answered = 0;
-    while closing.is_empty() && queue.blocking_recv_many(&mut batch, turn(queue.len(), answered)) > 0 {
-        answered = batch.len();
+    while closing.is_empty() && queue.blocking_recv_many(&mut batch, WRITES_AT_ONCE) > 0 {
         let (close, writes) = batch.drain(..).partition(|write| matches!(write, Write::Close(_)));
         closing = close;
         // A panic in here would leave a server that serves and cannot write; it is a failure like any other.
@@ -100,13 +96,6 @@ pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&St
         };
         drop(answer.send(result));
     }
-}
-
-/// How many writes the next transaction takes: of those that wait and those that were just answered, half, when they are
-/// many. So callers come in two groups, and one prepares its next writes while those of the other are made durable;
-/// if all went together, everybody would wait for the disk and then the disk for everybody.
-fn turn(waiting: usize, answered: usize) -> usize {
-    (waiting + answered).div_ceil(2).clamp(WRITES_WORTH_SPLITTING, WRITES_AT_ONCE)
 }
 
 /// Takes no more writes, and drops those that wait. To drop the queue is not enough: a write that is being put into it at
@@ -366,43 +355,4 @@ impl<'t> Tables<'t> {
 
 fn key_of<'k>(merchant: &'k str, kind: Kind, key: &'k str) -> (&'k str, u8, &'k str) {
     (merchant, tables::code(kind), key)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What each of so many transactions takes, when each caller writes again while the next one is made durable.
-    fn turns(callers: usize, transactions: usize) -> Vec<usize> {
-        // The first write finds an idle writer; the others come while it is written.
-        let (mut waiting, mut coming, mut answered) = (1, callers - 1, 0);
-        let mut turns = Vec::new();
-        for _ in 0..transactions {
-            let taken = turn(waiting, answered).min(waiting);
-            waiting = waiting - taken + coming;
-            (coming, answered) = (taken, taken);
-            turns.push(taken);
-        }
-        turns
-    }
-
-    #[test]
-    fn many_callers_fall_into_two_groups_of_one_size() {
-        for callers in [128, 256, 1_000] {
-            let turns = turns(callers, 12);
-            assert!(turns[8..].iter().all(|taken| taken.abs_diff(callers / 2) <= callers / 16), "{turns:?}");
-        }
-    }
-
-    #[test]
-    fn a_few_writes_are_never_left_for_the_next_transaction() {
-        for callers in 2..=WRITES_WORTH_SPLITTING {
-            assert_eq!(turns(callers, 3), [1, callers - 1, 1]);
-        }
-    }
-
-    #[test]
-    fn a_transaction_is_bounded_however_many_wait() {
-        assert_eq!(turn(usize::MAX / 2, 0), WRITES_AT_ONCE);
-    }
 }
