@@ -39,6 +39,7 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
     }
     let serve = &effective.serve;
     telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(format!("--log: {error}")))?;
+    effective.warn();
     let files = match Files::read(serve) {
         Ok(files) => files,
         Err(problems) => {
@@ -212,7 +213,8 @@ impl Serve {
         }
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
         writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
-        let waypost = std::env::current_exe()?;
+        // An empty chroot has no /proc to read it from.
+        let waypost = std::env::current_exe().unwrap_or_else(|_| "waypost".into());
         writeln!(out, "{} resolve --server {addr} --explain <sessionId of the answer>", waypost.display())?;
         out.flush()
     }
