@@ -110,14 +110,17 @@ impl Serve {
     /// Runs the server until a signal stops it.
     pub fn run(&self) -> ExitCode {
         if let Err(error) = telemetry::start(&self.log, self.log_format) {
-            return fail(&format!("--log {error}: write a level such as info, or a list such as warn,waypost=debug"));
+            return fail(&error.to_string());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime
             .map_err(|error| format!("cannot start: {error}"))
             .and_then(|runtime| runtime.block_on(self.serve()))
         {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => {
+                telemetry::flush();
+                ExitCode::SUCCESS
+            }
             Err(problem) => fail(&problem),
         }
     }
@@ -397,6 +400,7 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            telemetry::flush();
             std::process::exit(EXIT_IMPATIENT);
         });
     })
@@ -414,6 +418,7 @@ fn retention(text: &str) -> Result<Duration, String> {
 }
 
 fn fail(problem: &str) -> ExitCode {
+    telemetry::flush();
     // There is nobody left to tell when standard error is closed.
     let _ = writeln!(io::stderr(), "waypost: {problem}");
     ExitCode::FAILURE
