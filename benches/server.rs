@@ -286,7 +286,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 5]) {
+fn report(targets: &[Target<'_>; 6]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -302,8 +302,9 @@ fn report(targets: &[Target<'_>; 5]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, stream, wide, health, stock] = targets;
-    for (one, other) in [(resolve, health), (resolve, stock), (stream, resolve), (wide, resolve)] {
+    let [resolve, logged, stream, wide, health, stock] = targets;
+    let ratios = [(resolve, health), (logged, resolve), (resolve, stock), (stream, resolve), (wide, resolve)];
+    for (one, other) in ratios {
         // Ratios within a round: what else the machine did then, it did to both.
         let mut ratios: Vec<f64> =
             one.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();
