@@ -20,12 +20,23 @@ pub use trace_context::{TRACEPARENT, TraceContext};
 
 use metrics::PANICS;
 
+/// Keeps telling. When this is dropped, what was told last is on its way.
+#[must_use]
+#[derive(Debug)]
+pub struct Telling(());
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
 /// Begins to tell, once for the process. `filter` is the level of the log, or a list of `module=level`.
 ///
 /// # Errors
 ///
 /// When the filter cannot be read, or there is no thread for the log.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), CannotLog> {
+pub fn start(filter: &str, format: LogFormat) -> Result<Telling, CannotLog> {
     process::started();
     log::start(filter, format)?;
     // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
@@ -34,5 +45,5 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), CannotLog> {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(at, "a panic");
     }));
-    Ok(())
+    Ok(Telling(()))
 }
