@@ -4,11 +4,14 @@
 //! authentication the caller, a use case the session and its merchant. Where no line will be written there are no notes,
 //! and adding to them costs a look at an empty place.
 
-use super::trace_context::TraceContext;
+use super::{trace_context::TraceContext, traces};
 use crate::model::{MerchantId, SessionId};
 use compact_str::CompactString;
 use http::HeaderValue;
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 use tracing::Level;
 
 /// The target of the lines about calls, for `--log`.
@@ -42,10 +45,30 @@ impl Notes {
         Self { request_id, trace, session: None, merchant: None, caller: None }
     }
 
-    /// Writes the line.
-    pub fn log(&self, level: Level, method: &str, code: &str, duration_us: u64) {
+    /// Ends the call: exports its span and writes its line.
+    pub fn end(&self, level: Level, method: &'static str, code: &'static str, took: Duration) {
+        // Health is no part of a trace.
+        let exported = (level == Level::INFO).then(|| traces::export(self, method, code, took)).flatten();
+        if is_logged(level) {
+            let trace_id = self.trace.as_ref().map(TraceContext::trace_id).or(exported.as_deref());
+            self.log(level, method, code, took, trace_id);
+        }
+    }
+
+    /// What is known, by the names of spans' attributes.
+    #[cfg(feature = "otel")]
+    pub(super) fn said(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("waypost.request_id", self.request_id.to_str().ok().map(str::to_owned)),
+            ("waypost.session_id", self.session.map(|id| id.to_string())),
+            ("waypost.merchant_id", self.merchant.as_ref().map(|id| id.as_str().to_owned())),
+            ("waypost.caller", self.caller.as_ref().map(ToString::to_string)),
+        ]
+    }
+
+    fn log(&self, level: Level, method: &str, code: &str, took: Duration, trace_id: Option<&str>) {
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let request_id = self.request_id.to_str().ok();
-        let trace_id = self.trace.as_ref().map(TraceContext::trace_id);
         let session_id = self.session.map(tracing::field::display);
         let merchant_id = self.merchant.as_ref().map(MerchantId::as_str);
         let caller = self.caller.as_deref();
@@ -71,8 +94,12 @@ impl Notes {
     }
 }
 
-/// Whether lines of that level about calls are written.
-pub fn is_logged(level: Level) -> bool {
+/// Whether anybody wants to know of calls of that level.
+pub fn is_wanted(level: Level) -> bool {
+    is_logged(level) || level == Level::INFO && traces::is_on()
+}
+
+fn is_logged(level: Level) -> bool {
     if level == Level::DEBUG {
         tracing::enabled!(target: TARGET, Level::DEBUG)
     } else {

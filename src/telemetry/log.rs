@@ -25,6 +25,9 @@ pub enum CannotLog {
     /// The system gives no thread.
     #[error("cannot start a thread for the log: {0}")]
     Thread(#[from] io::Error),
+    /// The collector cannot be spoken to as the variables say.
+    #[error("cannot export traces as the OTEL_ variables say: {0}")]
+    Traces(String),
 }
 
 pub(super) fn start(filter: &str, format: LogFormat) -> Result<(), CannotLog> {

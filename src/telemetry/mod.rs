@@ -12,8 +12,13 @@ pub mod metrics;
 mod process;
 mod queue;
 mod trace_context;
+#[cfg(feature = "otel")]
+mod traces;
+#[cfg(not(feature = "otel"))]
+#[path = "no_traces.rs"]
+mod traces;
 
-pub use exposition::{CONTENT_TYPE, Scrape, expose};
+pub use exposition::{About, CONTENT_TYPE, Scrape, expose};
 pub use log::{CannotLog, LogFormat};
 pub use queue::flush;
 pub use trace_context::{TRACEPARENT, TraceContext};
@@ -27,6 +32,7 @@ pub struct Telling(());
 
 impl Drop for Telling {
     fn drop(&mut self) {
+        traces::finish();
         flush();
     }
 }
@@ -39,6 +45,7 @@ impl Drop for Telling {
 pub fn start(filter: &str, format: LogFormat) -> Result<Telling, CannotLog> {
     process::started();
     log::start(filter, format)?;
+    traces::start().map_err(CannotLog::Traces)?;
     // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
     std::panic::set_hook(Box::new(|panic| {
         PANICS.add([], 1);

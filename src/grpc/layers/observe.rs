@@ -75,7 +75,7 @@ impl Call {
         let method = Method::at(request.uri().path());
         let headers = request.headers();
         let mut request_id = call::given_request_id(headers.get(call::REQUEST_ID));
-        let notes = call::is_logged(level(method)).then(|| {
+        let notes = call::is_wanted(level(method)).then(|| {
             let request_id = request_id.take().unwrap_or_else(call::new_request_id);
             Box::new(Notes::new(request_id, headers.get(TRACEPARENT).and_then(TraceContext::read)))
         });
@@ -116,8 +116,7 @@ impl Call {
         let took = self.began.elapsed();
         CALL_DURATION.took([self.method.number()], took);
         if let Some(notes) = self.notes.take() {
-            let micros = took.as_micros().try_into().unwrap_or(u64::MAX);
-            notes.log(level(self.method), self.method.as_str(), code_name(code), micros);
+            notes.end(level(self.method), self.method.as_str(), code_name(code), took);
         }
     }
 }
