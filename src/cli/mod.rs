@@ -6,12 +6,18 @@
 mod serve;
 mod access;
 mod serve_tls;
+mod signing;
+mod config;
+mod files;
+mod server;
 
 mod bench;
+mod completions;
 mod create;
 mod get;
 mod healthcheck;
 mod keygen;
+mod man;
 mod merchant;
 mod migrate;
 mod preview;
@@ -26,17 +32,17 @@ mod client;
 mod client_tls;
 mod failure;
 mod json;
-mod key_file;
+mod secret_file;
 mod notices;
 mod outcome;
 mod redirect;
 mod session;
-mod signing;
+mod store_url;
 mod table;
 mod time;
 mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use std::{
     io::{self, ErrorKind, Write},
@@ -60,7 +66,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the server.
-    Serve(serve::Serve),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(config::Given),
+    /// Shows and checks what the server would run with.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Says where a session's buyer goes now, and why.
     #[command(after_help = "\
 Examples:
@@ -108,12 +118,19 @@ Examples:
 Example, in a Dockerfile:
   HEALTHCHECK CMD [\"waypost\", \"healthcheck\"]")]
     Healthcheck(healthcheck::Healthcheck),
+    /// Prints the script that completes this command line in your shell. Asks no server.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Completions),
+    /// Writes the manual: one page for each command. Asks no server.
+    #[command(after_help = "Example:\n  waypost man --out /usr/local/share/man/man1 && man waypost-resolve")]
+    Man(man::Man),
 }
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
     let answer = match Cli::parse().command {
-        Command::Serve(serve) => return serve.run(),
+        Command::Serve(given) => server::run(config::Effective::of(given)),
+        Command::Config(config) => config.run(),
         Command::Verify(verify) => return end(verify.run()),
         Command::Resolve(resolve) => resolve.run(),
         Command::Preview(preview) => preview.run(),
@@ -126,6 +143,8 @@ pub fn run() -> ExitCode {
         Command::Keygen(keygen) => keygen.run(),
         Command::Bench(bench) => bench.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     };
     end(answer.map(|text| (text, ExitCode::SUCCESS)))
 }
