@@ -977,7 +977,6 @@ mod tests {
             "127.0.0.1",
             "[::1]",
             "A.example.com",
-            "u@a.b",
             "a.b:443",
             "a!.b",
             "{{status}}.a.b",
