@@ -41,7 +41,6 @@ fn resolved_url(session: &Session, keys: &SigningKeys) -> String {
 fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<'_>) -> String {
     let late =
         Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
-    let order_id = session.id.to_string();
     let decision = decide(&Question {
         kind: session.id.kind(),
         outcome: Outcome::Success,
@@ -54,7 +53,7 @@ fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<
                 payment_id: late.payment_id,
                 status: late.status,
                 external_reference: session.external_reference(),
-                order_id: &order_id,
+                order_id: session.id,
             },
             kind => ReturnParams::None(kind),
         },

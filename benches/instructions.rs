@@ -59,17 +59,13 @@ fn counted_parse_of_order(url: &str) -> bool {
 fn resolve(session: &Session) -> usize {
     let late =
         Late { organization_name: None, payment_id: Some("123456789"), status: Some("approved"), error_code: None };
-    let order_id;
     let params = match session.id.kind() {
-        Kind::Order => {
-            order_id = session.id.to_string();
-            ReturnParams::Order {
-                payment_id: late.payment_id,
-                status: late.status,
-                external_reference: session.external_reference(),
-                order_id: &order_id,
-            }
-        }
+        Kind::Order => ReturnParams::Order {
+            payment_id: late.payment_id,
+            status: late.status,
+            external_reference: session.external_reference(),
+            order_id: session.id,
+        },
         kind => ReturnParams::None(kind),
     };
     let decision = decide(&Question {

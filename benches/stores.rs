@@ -325,7 +325,7 @@ fn new_session() -> Session {
     let key = IdempotencyKey::try_from(Box::from(id.to_string())).expect("a key");
     let sent = Idempotency { key, fingerprint: Fingerprint([1; 32]) };
     let body = body.as_object().expect("an object");
-    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session")
+    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session").with_notices(&[])
 }
 
 /// A checkout as shops make it, with a key.
@@ -354,7 +354,7 @@ fn typical_checkout() -> Session {
     let sent = Idempotency { key, fingerprint: Fingerprint(Sha256::digest(id.uuid().as_bytes()).into()) };
     let body = body.as_object().expect("an object");
     let expires = now.plus(Duration::from_secs(900));
-    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session")
+    Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session").with_notices(&[])
 }
 
 async fn creates_per_second(store: &Arc<dyn Store>, writers: usize, length: Duration) -> f64 {

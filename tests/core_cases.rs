@@ -110,7 +110,6 @@ fn outcome(word: &str) -> Outcome {
 
 fn answer(case: &Case) -> Decision {
     let id = SessionId::new(case.kind, Uuid::from_u128(7));
-    let order_id = id.to_string();
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
     let status = case.status.as_deref().or(case.outcome.default_status());
     let late = Late {
@@ -141,7 +140,7 @@ fn answer(case: &Case) -> Decision {
         Signed::At(_, seal) => Signing::On { claims: &claims, keys: &keys, seal },
     };
     let decide_with = |request: &ReturnUrls<Template>| {
-        decide(&Question {
+        let question = Question {
             kind: case.kind,
             outcome: case.outcome,
             settings: case.settings.map(Template::view),
@@ -151,7 +150,7 @@ fn answer(case: &Case) -> Decision {
             params: match case.kind {
                 Kind::Order => {
                     let payment_id = case.payment_id.as_deref();
-                    ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
+                    ReturnParams::Order { payment_id, status, external_reference, order_id: id }
                 }
                 kind => ReturnParams::None(kind),
             },
@@ -159,7 +158,12 @@ fn answer(case: &Case) -> Decision {
             policy: Policy { mode: case.mode, allowed_origins: &case.origins, app_schemes: &case.schemes },
             auto_return: case.auto_return,
             delay: case.delay,
-        })
+        };
+        let decision = decide(&question);
+        if let Some(redirect) = &decision.redirect {
+            assert_eq!(question.url_length(), Some(redirect.url.as_str().len()), "the length that previews tell");
+        }
+        decision
     };
     let decision = decide_with(&bound);
     assert_eq!(decision, decide_with(&case.request), "binding at create changes no answer");
@@ -270,6 +274,14 @@ fn mercado_pagos_parameters_come_in_order_after_the_merchants_own_query_and_befo
          request success https://a.example.com/?a=1&",
         expect![
             "REDIRECT https://a.example.com/?a=1&payment_id=null&status=approved&external_reference=null&order_id=order_00000000-0000-0000-0000-000000000007 (request)"
+        ],
+    );
+    check(
+        "kind order
+         delay_ms 0
+         request success https://a.example.com/p&",
+        expect![
+            "REDIRECT https://a.example.com/p&?payment_id=null&status=approved&external_reference=null&order_id=order_00000000-0000-0000-0000-000000000007 (request)"
         ],
     );
     check(

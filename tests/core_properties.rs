@@ -118,7 +118,6 @@ impl<'a> Asked<'a> {
 
 fn ask(asked: &Asked<'_>) -> Decision {
     let id = SessionId::new(asked.kind, Uuid::from_u128(7));
-    let order_id = id.to_string();
     let merchant_id: MerchantId = "m".parse().expect("a merchant id");
     let Value::Object(body) = &asked.body else { panic!("a body is an object") };
     let late = Late {
@@ -143,7 +142,7 @@ fn ask(asked: &Asked<'_>) -> Decision {
                 payment_id: Some(asked.late),
                 status: Some(asked.late),
                 external_reference: Some(asked.late),
-                order_id: &order_id,
+                order_id: id,
             },
             kind => ReturnParams::None(kind),
         },

@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -51,6 +51,22 @@ async fn connections_are_dealt_to_all_workers() {
         threads.insert(tell(&mut server.client().await, "thread").await.unwrap());
     }
     assert_eq!(threads, BTreeSet::from(["worker-0", "worker-1", "worker-2"].map(String::from)));
+}
+
+#[tokio::test]
+async fn two_or_two_hundred_connections_are_spread_evenly() {
+    for connections in [2, 16, 200] {
+        let limits = server::Limits { workers: NonZeroUsize::new(2).unwrap(), ..Default::default() };
+        let server = Running::start(limits, Default::default());
+        let (mut open, mut of_worker) = (Vec::new(), BTreeMap::<_, usize>::new());
+        for _ in 0..connections {
+            let mut client = server.client().await;
+            *of_worker.entry(tell(&mut client, "thread").await.unwrap()).or_default() += 1;
+            open.push(client);
+        }
+        let half = connections / 2;
+        assert_eq!(of_worker, BTreeMap::from([("worker-0".to_owned(), half), ("worker-1".to_owned(), half)]));
+    }
 }
 
 #[tokio::test]

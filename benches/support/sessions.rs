@@ -19,5 +19,6 @@ pub fn session(kind: Kind, url: &str) -> Session {
     let id = SessionId::new(kind, Uuid::from_u128(0x0198_6132_e354_7676_9b4a_fc8d_d5c5_253e));
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
     let (created, expires) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-    Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires).expect("a session")
+    let session = Session::open(id, merchant_id, body.as_object().expect("an object"), None, created, expires);
+    session.expect("a session").with_notices(&[])
 }

@@ -219,13 +219,11 @@ pub(super) fn with_question<T>(
     let status = ending.status.as_deref().or(ending.outcome.default_status());
     let late =
         Late { organization_name: Some(&merchant.name), payment_id, status, error_code: ending.error_code.as_deref() };
-    let order_id;
     let params = match session.id.kind() {
         kind @ (Kind::Checkout | Kind::Payment) => ReturnParams::None(kind),
         Kind::Order => {
-            order_id = session.id.to_string();
             let external_reference = session.external_reference();
-            ReturnParams::Order { payment_id, status, external_reference, order_id: &order_id }
+            ReturnParams::Order { payment_id, status, external_reference, order_id: session.id }
         }
     };
     let signer = circumstances.signer.filter(|_| merchant.sign_returns);

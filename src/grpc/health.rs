@@ -11,7 +11,7 @@ use tonic_health::{
 };
 
 /// Every name that can be asked for. The empty one stands for the whole server.
-const NAMES: [&str; 3] = ["", redirect_service_server::SERVICE_NAME, merchant_service_server::SERVICE_NAME];
+const NAMES: [&str; 3] = [redirect_service_server::SERVICE_NAME, merchant_service_server::SERVICE_NAME, ""];
 
 /// Sets what health checks answer.
 #[derive(Clone, Debug)]

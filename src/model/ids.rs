@@ -4,7 +4,7 @@ use super::{Kind, limits};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 /// `checkout_<uuid>`, `order_<uuid>` or `invoice_<uuid>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,11 +28,26 @@ impl SessionId {
     pub const fn uuid(self) -> Uuid {
         self.uuid
     }
+
+    /// Adds its text, which URLs take as it is.
+    pub fn push_to(self, text: &mut String) {
+        text.push_str(self.kind.id_prefix());
+        text.push('_');
+        text.push_str(self.uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    }
+
+    /// Bytes of its text.
+    #[expect(clippy::len_without_is_empty, reason = "no id is empty")]
+    pub const fn len(self) -> usize {
+        self.kind.id_prefix().len() + "_".len() + Hyphenated::LENGTH
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.kind.id_prefix(), self.uuid.as_hyphenated())
+        f.write_str(self.kind.id_prefix())?;
+        f.write_str("_")?;
+        f.write_str(self.uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 }
 

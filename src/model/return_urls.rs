@@ -45,6 +45,11 @@ impl Precedence {
 pub struct ReturnUrls<T>([Option<T>; Outcome::ALL.len()]);
 
 impl<T> ReturnUrls<T> {
+    /// The slots, each filled with what `of` makes of it.
+    pub fn from_fn(of: impl Fn(Outcome) -> Option<T>) -> Self {
+        Self(Outcome::ALL.map(of))
+    }
+
     /// The slot of that outcome.
     pub fn get(&self, slot: Outcome) -> Option<&T> {
         self.0[slot as usize].as_ref()

@@ -127,8 +127,8 @@ impl Kind {
 }
 
 impl Session {
-    /// A session as it is created at `create_time` with that body, whose return URLs can be compiled: open, and without
-    /// notices.
+    /// A session as it is created at `create_time` with that body, whose return URLs can be compiled: open, and before
+    /// [`Session::with_notices`].
     pub fn open(
         id: SessionId,
         merchant_id: MerchantId,
@@ -159,12 +159,9 @@ impl Session {
         })
     }
 
-    /// The session with what its caller was told at create.
+    /// The session with what its caller was told at create, in the little memory that it is kept in.
     #[must_use]
     pub fn with_notices(self, notices: &[Notice]) -> Self {
-        if notices.is_empty() {
-            return self;
-        }
         Self { content: self.content.with_notices(notices), ..self }
     }
 

@@ -8,9 +8,9 @@ use super::{
     params::Complete,
     template::{Filled, Hint, Template, well_formed_percent},
 };
-use crate::model::limits;
+use crate::model::{Kind, limits};
 use memchr::{memchr, memchr_iter};
-use std::{borrow::Cow, fmt, iter, str::FromStr};
+use std::{borrow::Cow, fmt, iter, ops::Range, str::FromStr};
 use url::{Host, Url, form_urlencoded};
 
 /// Which hosts are reachable from where the buyer's browser runs.
@@ -78,26 +78,28 @@ impl Policy<'_> {
     /// Examines a template, its placeholders standing for themselves. `reserved` are the parameter names that will be
     /// added to the URL and that its own query may therefore not hold.
     pub fn check_template(&self, template: &Template, reserved: &[&'static str]) -> Result<(), Refusal> {
-        let Filled { text, unresolved } = template.as_filled();
-        self.examine(&text, &unresolved, DotSegments::Written, reserved, 0)
+        let Filled { text, unresolved, known } = template.as_filled();
+        self.examine(&text, &unresolved, DotSegments::Written, known, reserved, 0)
     }
 
     /// Examines a complete URL.
     pub(super) fn check(&self, complete: Complete) -> Result<CheckedUrl, Refusal> {
-        let Complete { filled: Filled { text, unresolved }, reserved, added } = complete;
+        let Complete { filled: Filled { text, unresolved, known }, reserved, added } = complete;
         if text.len() > limits::URL_FILLED_BYTES {
             return Err(Refusal::TooLong);
         }
-        self.examine(&text, &unresolved, DotSegments::Filled, reserved, added)?;
+        self.examine(&text, &unresolved, DotSegments::Filled, known, reserved, added)?;
         Ok(CheckedUrl(text))
     }
 
-    /// The rules, in the order in which their messages are most useful. `added` of the parameters are Waypost's own.
+    /// The rules, in the order in which their messages are most useful. The query's last `added` bytes are Waypost's own
+    /// parameters.
     fn examine(
         &self,
         text: &str,
-        placeholders: &[std::ops::Range<usize>],
+        placeholders: &[Range<usize>],
         dot_segments: DotSegments,
+        known: Known,
         reserved: &[&'static str],
         added: usize,
     ) -> Result<(), Refusal> {
@@ -106,9 +108,8 @@ impl Policy<'_> {
         }
         let Some((scheme, after)) = split_scheme(text) else { return Err(self.refuse_without_authority(text)) };
         let authority_from = scheme.len() + "://".len();
-        let ends_authority = |byte| matches!(byte, b'/' | b'?' | b'#' | b'\\');
-        let authority_len = after.bytes().position(ends_authority).unwrap_or(after.len());
-        if placeholders.iter().any(|range| range.start < authority_from + authority_len) {
+        let path_from = authority_from + Parts::of(after, Parts::ENDS_AUTHORITY).bytes;
+        if placeholders.iter().any(|range| range.start < path_from) {
             return Err(Refusal::PlaceholderInAuthority);
         }
         if dot_segments == DotSegments::Written && has_placeholder_beside_encoded_slash(text, placeholders) {
@@ -130,25 +131,22 @@ impl Policy<'_> {
                 return Err(Refusal::Nul);
             }
         }
-        let authority = &text[authority_from..authority_from + authority_len];
-        if authority.contains('@') {
+        if marks.has(Marks::AT) && text[authority_from..path_from].contains('@') {
             return Err(Refusal::UserInfo);
         }
         let scheme = self.scheme(scheme)?;
-        let path_from = authority_from + authority_len;
-        let path_to = text.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(text.len());
-        let (head, tail) = text.split_at(path_to);
-        let path = &head[path_from..];
-        if has_dot_segment(path, dot_segments) {
+        let path = Parts::of(&text[path_from..], Parts::ENDS_PATH);
+        let (head, tail) = text.split_at(path_from + path.bytes);
+        if path.seen & Parts::MAY_BE_DOT != 0 && has_dot_segment(&head[path_from..], dot_segments) {
             return Err(Refusal::DotSegment);
         }
         // Browsers differ: newer ones percent-encode it in a path.
-        if path.contains('^') {
+        if path.seen & Parts::CARET != 0 {
             return Err(Refusal::Character { found: '^', canonical: None });
         }
         let url = Url::parse(head).map_err(|error| Refusal::Unparsable { error })?;
         if let Scheme::Web = scheme {
-            self.check_host(&url)?;
+            self.check_host(&url, known)?;
         }
         let canonical = is_canonical(&url, head, path_from)
             && (!marks.has(Marks::ENCODED_IN_TAIL) || is_canonical_tail(tail, scheme));
@@ -163,9 +161,12 @@ impl Policy<'_> {
         {
             return Err(Refusal::OriginNotAllowed { origin: url.origin().ascii_serialization() });
         }
-        let query = tail.strip_prefix('?').unwrap_or_default().as_bytes();
-        let query = &query[..memchr(b'#', query).unwrap_or(query.len())];
-        check_names(query, marks, reserved, added)
+        let names = || {
+            let query = tail.strip_prefix('?').unwrap_or_default().as_bytes();
+            let own = query[..memchr(b'#', query).unwrap_or(query.len())].len().saturating_sub(added);
+            check_names(&query[..own], marks, reserved)
+        };
+        known.or_else(Known::FREE_NAMES, names)
     }
 
     /// The URL as a browser writes it, when that is another text and one that is accepted.
@@ -174,7 +175,7 @@ impl Policy<'_> {
         let suggested = url.as_str();
         // Long ones would fill the header that errors travel in; braces are placeholders, which a browser would encode.
         let fits = suggested.len() <= SUGGESTION_BYTES && suggested != text && !text.contains('{');
-        let accepted = || self.examine(suggested, &[], DotSegments::Written, reserved, 0).is_ok();
+        let accepted = || self.examine(suggested, &[], DotSegments::Written, Known::NOTHING, reserved, 0).is_ok();
         (fits && accepted()).then(|| suggested.into())
     }
 
@@ -205,7 +206,7 @@ impl Policy<'_> {
         }
     }
 
-    fn check_host(&self, url: &Url) -> Result<(), Refusal> {
+    fn check_host(&self, url: &Url, known: Known) -> Result<(), Refusal> {
         if self.mode == Mode::Sandbox && is_loopback(url) {
             return Ok(());
         }
@@ -213,7 +214,65 @@ impl Policy<'_> {
         if url.scheme() == "http" {
             return Err(Refusal::Http);
         }
-        check_host(url.host())
+        known.or_else(Known::SOUND_HOST, || check_host(url.host()))
+    }
+}
+
+/// What the rules say of a template's own text, whatever it is filled with: no value holds a delimiter of URLs, so that
+/// the URL has the same scheme, the same host and the same parameter names. The rest is examined in the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known(u8);
+
+impl Known {
+    /// To be examined.
+    pub(super) const NOTHING: Self = Self(0);
+    /// The host is a DNS name as [`check_host`] asks for.
+    const SOUND_HOST: Self = Self(1);
+    /// No parameter's name is one that Waypost adds, of whatever kind the session is.
+    const FREE_NAMES: Self = Self(2);
+
+    /// What is known of a text of which `is_literal` tells where no value will stand.
+    pub(super) fn of(text: &str, is_literal: impl Fn(Range<usize>) -> bool) -> Self {
+        let sound_host = || {
+            let (scheme, after) = split_scheme(text)?;
+            let authority_to = text.len() - after.len() + Parts::of(after, Parts::ENDS_AUTHORITY).bytes;
+            let url = Url::parse(&text[..authority_to]).ok()?;
+            let sound = is_canonical(&url, &text[..authority_to], authority_to) && check_host(url.host()).is_ok();
+            (sound && !scheme.is_empty() && is_literal(0..authority_to)).then_some(Self::SOUND_HOST)
+        };
+        let free_names = || {
+            let Some(query_from) = text.find('?').map(|at| at + 1) else { return Some(Self::FREE_NAMES) };
+            let query = text[query_from..].split('#').next()?;
+            let mut from = query_from;
+            for pair in query.split('&') {
+                let name = pair.split('=').next()?;
+                let added = Kind::ALL.iter().any(|kind| kind.added_params().contains(&name));
+                if added || name.contains('%') || !is_literal(from..from + name.len()) {
+                    return None;
+                }
+                from += pair.len() + "&".len();
+            }
+            Some(Self::FREE_NAMES)
+        };
+        Self(sound_host().map_or(0, Self::as_byte) | free_names().map_or(0, Self::as_byte))
+    }
+
+    /// From what [`Known::as_byte`] gave.
+    pub(super) const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    pub(super) const fn as_byte(self) -> u8 {
+        self.0
+    }
+
+    /// Examines what is not known. The debug build examines it all the same.
+    fn or_else(self, what: Self, examine: impl Fn() -> Result<(), Refusal>) -> Result<(), Refusal> {
+        if self.0 & what.0 == 0 {
+            return examine();
+        }
+        debug_assert_eq!(examine(), Ok(()), "{self:?}");
+        Ok(())
     }
 }
 
@@ -231,7 +290,7 @@ fn refuse_scheme(scheme: &str) -> Refusal {
 }
 
 /// Puts a letter in the place of each placeholder: what the URL is when they are filled with something harmless.
-fn stand_in<'t>(text: &'t str, placeholders: &[std::ops::Range<usize>]) -> Cow<'t, str> {
+fn stand_in<'t>(text: &'t str, placeholders: &[Range<usize>]) -> Cow<'t, str> {
     if placeholders.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -258,21 +317,36 @@ fn check_host(host: Option<Host<&str>>) -> Result<(), Refusal> {
     };
     // RFC 1035, section 2.3.4; the WHATWG rules leave these to the resolver, and let through characters that no DNS
     // name of a web site has. Underscores do occur.
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let (mut labels, mut label_len, mut label_is_numeric) = (1, 0, true);
-    for byte in name.bytes() {
-        if byte == b'.' && label_len > 0 {
-            (labels, label_len, label_is_numeric) = (labels + 1, 0, true);
-        } else if letter(byte) && label_len < 63 {
+    let (mut letters, mut labels, mut label_len, mut label_from) = (true, 1, 0, 0);
+    for (at, byte) in name.bytes().enumerate() {
+        letters &= LETTERS_OF_HOSTS[usize::from(byte)];
+        if byte != b'.' {
             label_len += 1;
-            label_is_numeric &= byte.is_ascii_digit();
+        } else if matches!(label_len, 1..=LABEL_BYTES) {
+            (labels, label_len, label_from) = (labels + 1, 0, at + 1);
         } else {
             return Err(Refusal::Host);
         }
     }
     // The last label, which is empty when the name ends with a dot.
-    if name.len() <= 253 && labels >= 2 && label_len > 0 && !label_is_numeric { Ok(()) } else { Err(Refusal::Host) }
+    let lengths = name.len() <= HOST_BYTES && matches!(label_len, 1..=LABEL_BYTES);
+    let numeric = || name.as_bytes()[label_from..].iter().all(u8::is_ascii_digit);
+    if letters && labels >= 2 && lengths && !numeric() { Ok(()) } else { Err(Refusal::Host) }
 }
+
+const LABEL_BYTES: usize = 63;
+const HOST_BYTES: usize = 253;
+
+/// The bytes of DNS names of web sites, the dot included.
+const LETTERS_OF_HOSTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    table
+};
 
 /// Whether the text is what the `url` crate writes for it; an empty path may stay empty.
 fn is_canonical(url: &Url, text: &str, path_from: usize) -> bool {
@@ -304,26 +378,33 @@ impl Marks {
     const PERCENT: u8 = 2;
     /// What browsers percent-encode somewhere behind the path.
     const ENCODED_IN_TAIL: u8 = 4;
+    const AT: u8 = 8;
 
-    /// The mark of each byte.
-    const TABLE: [u8; 256] = {
-        let mut table = [Self::UNACCEPTABLE; 256];
-        let mut byte = b'!';
-        while byte <= b'~' {
-            table[byte as usize] = match byte {
-                b'\\' => Self::UNACCEPTABLE,
-                b'%' => Self::PERCENT,
-                b'"' | b'\'' | b'`' | b'<' | b'>' => Self::ENCODED_IN_TAIL,
-                _ => 0,
-            };
-            byte += 1;
+    /// The mark of a byte.
+    const fn of_byte(byte: u8) -> u8 {
+        match byte {
+            b'\\' => Self::UNACCEPTABLE,
+            b'%' => Self::PERCENT,
+            b'"' | b'\'' | b'`' | b'<' | b'>' => Self::ENCODED_IN_TAIL,
+            b'@' => Self::AT,
+            b'!'..=b'~' => 0,
+            _ => Self::UNACCEPTABLE,
         }
-        table
-    };
+    }
 
-    /// Without a branch for each byte.
     fn of(text: &str) -> Self {
-        Self(text.bytes().fold(0, |seen, byte| seen | Self::TABLE[usize::from(byte)]))
+        let bytes = text.as_bytes();
+        let by_byte = || Self(bytes.iter().fold(0, |seen, byte| seen | Self::of_byte(*byte)));
+        let Some(last) = bytes.last_chunk() else { return by_byte() };
+        let mut found = Found::default();
+        bytes.as_chunks().0.iter().for_each(|block| found.add(block));
+        // Has some bytes of the one before once more.
+        found.add(last);
+        match (found.rare == [0; BLOCK], found.percent == [0; BLOCK]) {
+            (true, true) => Self(0),
+            (true, false) if !text.contains('\'') => Self(Self::PERCENT),
+            _ => by_byte(),
+        }
     }
 
     const fn has(self, mark: u8) -> bool {
@@ -331,7 +412,71 @@ impl Marks {
     }
 }
 
+/// Bytes that processors look at together.
+const BLOCK: usize = 16;
+
+/// What was found in blocks of a text, for each place in a block: zero for nothing.
+#[derive(Default)]
+struct Found {
+    rare: [u8; BLOCK],
+    percent: [u8; BLOCK],
+}
+
+impl Found {
+    /// Looks for bytes that differ in one bit together, which takes `^` and `'` for others with them.
+    #[inline]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        for (at, byte) in block.iter().copied().enumerate() {
+            let pair = byte & !2;
+            let rare = (pair == b'<') | (pair == b'\\') | (byte & !0x20 == b'@') | (byte == b'"');
+            let beyond_printable = byte.wrapping_sub(b'!').saturating_sub(b'~' - b'!');
+            self.rare[at] |= u8::from(rare) | beyond_printable;
+            self.percent[at] |= u8::from(pair == b'%');
+        }
+    }
+}
+
+/// The part of a URL that a text begins with, and what occurs in it.
+struct Parts {
+    bytes: usize,
+    seen: u8,
+}
+
+impl Parts {
+    const ENDS_AUTHORITY: u8 = 1;
+    const ENDS_PATH: u8 = 2;
+    /// Part of what may be read as a dot.
+    const MAY_BE_DOT: u8 = 4;
+    const CARET: u8 = 8;
+
+    const TABLE: [u8; 256] = {
+        let mut table = [0; 256];
+        table[b'/' as usize] = Self::ENDS_AUTHORITY;
+        table[b'\\' as usize] = Self::ENDS_AUTHORITY;
+        table[b'?' as usize] = Self::ENDS_AUTHORITY | Self::ENDS_PATH;
+        table[b'#' as usize] = Self::ENDS_AUTHORITY | Self::ENDS_PATH;
+        table[b'.' as usize] = Self::MAY_BE_DOT;
+        table[b'%' as usize] = Self::MAY_BE_DOT;
+        table[b'^' as usize] = Self::CARET;
+        table
+    };
+
+    /// Goes to the first byte that ends the part, or to the end of the text.
+    fn of(text: &str, end: u8) -> Self {
+        let mut seen = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            let byte = Self::TABLE[usize::from(byte)];
+            if byte & end != 0 {
+                return Self { bytes: at, seen };
+            }
+            seen |= byte;
+        }
+        Self { bytes: text.len(), seen }
+    }
+}
+
 /// What stands before the first `://`, and what behind it.
+#[inline]
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let colon = text.bytes().position(|byte| byte == b':')?;
     match text[colon..].strip_prefix("://") {
@@ -341,10 +486,6 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn has_dot_segment(path: &str, reach: DotSegments) -> bool {
-    // Most paths have neither, and then there is nothing to decode.
-    if !path.contains(['.', '%']) {
-        return false;
-    }
     let is_dot = |part: &[u8]| matches!(part.split(|byte| *byte == b';').next(), Some(b"." | b".."));
     path.split('/').any(|segment| {
         let separates = |byte: &u8| *byte == b'\\' || (*byte == b'/' && reach == DotSegments::Written);
@@ -354,7 +495,7 @@ fn has_dot_segment(path: &str, reach: DotSegments) -> bool {
 
 /// Whether a placeholder and an encoded slash share a segment: `..` as the value would make a segment of its own of it,
 /// for servers that decode before they split.
-fn has_placeholder_beside_encoded_slash(text: &str, placeholders: &[std::ops::Range<usize>]) -> bool {
+fn has_placeholder_beside_encoded_slash(text: &str, placeholders: &[Range<usize>]) -> bool {
     let path_to = text.find(['?', '#']).unwrap_or(text.len());
     placeholders.iter().filter(|range| range.start < path_to).any(|range| {
         let from = text[..range.start].rfind('/').map_or(0, |slash| slash + 1);
@@ -364,8 +505,8 @@ fn has_placeholder_beside_encoded_slash(text: &str, placeholders: &[std::ops::Ra
     })
 }
 
-fn within(placeholders: &[std::ops::Range<usize>], from: usize, to: usize) -> Vec<std::ops::Range<usize>> {
-    let inside = |range: &&std::ops::Range<usize>| from <= range.start && range.end <= to;
+fn within(placeholders: &[Range<usize>], from: usize, to: usize) -> Vec<Range<usize>> {
+    let inside = |range: &&Range<usize>| from <= range.start && range.end <= to;
     placeholders.iter().filter(inside).map(|range| range.start - from..range.end - from).collect()
 }
 
@@ -386,14 +527,11 @@ fn decode_fully(segment: &str) -> Vec<u8> {
     decoded
 }
 
-/// Refuses a query of the merchant's own that holds a reserved name: the last `added` parameters are Waypost's.
-fn check_names(query: &[u8], marks: Marks, reserved: &[&'static str], added: usize) -> Result<(), Refusal> {
-    let pairs = iter::once(0).chain(memchr_iter(b'&', query).map(|at| at + 1)).map(|from| &query[from..]);
-    let mut held = pairs.filter_map(|from| reserved.iter().find(|name| begins_with_name(from, name, marks)).copied());
-    match (held.next(), held.count() + 1) {
-        (Some(name), held) if held > added => Err(Refusal::ReservedName { name }),
-        _ => Ok(()),
-    }
+/// Refuses a query of the merchant's own that holds a reserved name.
+fn check_names(query: &[u8], marks: Marks, reserved: &[&'static str]) -> Result<(), Refusal> {
+    let mut pairs = iter::once(0).chain(memchr_iter(b'&', query).map(|at| at + 1)).map(|from| &query[from..]);
+    let held = pairs.find_map(|from| reserved.iter().find(|name| begins_with_name(from, name, marks)));
+    held.map_or(Ok(()), |name| Err(Refusal::ReservedName { name }))
 }
 
 /// Whether servers read that name in what begins with a parameter.
@@ -804,6 +942,49 @@ mod tests {
                 let whole = format!("{head}{tail}");
                 let written_so = Url::parse(&whole).is_ok_and(|url| url.as_str() == whole);
                 prop_assert_eq!(is_canonical_tail(&tail, scheme), written_so, "{}", whole);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_marks_of_a_text_are_those_of_its_bytes(plain in "[a-z/?&=]{0,40}", odd in "\\PC{0,3}", at in 0..41_usize) {
+            let (before, after) = plain.split_at(at.min(plain.len()));
+            let text = format!("{before}{odd}{after}");
+            prop_assert_eq!(Marks::of(&text).0, text.bytes().fold(0, |seen, byte| seen | Marks::of_byte(byte)), "{}", text);
+        }
+
+        // The debug build examines what is known all the same, for every URL; this looks at what must not be known.
+        #[test]
+        fn a_name_that_a_value_could_complete_is_not_known(name in "[a-z]{0,4}", rest in "[a-z]{0,4}", late in "status|payment_id") {
+            for url in [format!("?{name}{{{{{late}}}}}{rest}=1"), format!("?a=1&{name}{{{{{late}}}}}"), "?st%61tus".into(), "?a&order_id".into()] {
+                let known = Template::compile(&format!("https://a.example.com/{url}")).expect("a template").view().known();
+                prop_assert_eq!(known, Known::SOUND_HOST, "{}", url);
+            }
+            let url = format!("https://a.example.com/?{name}x={{{{{late}}}}}#{rest}");
+            let known = Template::compile(&url).expect("a template").view().known();
+            prop_assert_eq!(known, Known(Known::SOUND_HOST.0 | Known::FREE_NAMES.0), "{}", url);
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_sound_or_not_whole_is_not_known() {
+        for host in [
+            "a",
+            "a.b.",
+            "a..b",
+            "a.1",
+            "127.0.0.1",
+            "[::1]",
+            "A.example.com",
+            "a.b:443",
+            "a!.b",
+            "{{status}}.a.b",
+            "a.b{{status}}",
+        ] {
+            for end in ["", "/", "/p?a=1", "?a", "#a"] {
+                let template = Template::compile(&format!("https://{host}{end}")).expect("a template");
+                assert_eq!(template.view().known(), Known::FREE_NAMES, "{host}{end}");
             }
         }
     }

@@ -48,11 +48,16 @@ pub fn select<'t, T>(
     settings: &'t ReturnUrls<T>,
     request: &'t ReturnUrls<T>,
 ) -> Option<Selection<'t, T>> {
-    positions(kind, outcome, precedence).find_map(|position| {
-        let urls = match position.level {
-            Level::Settings => settings,
-            Level::Request => request,
-        };
-        urls.get(position.slot).map(|value| Selection { position, value })
-    })
+    for &slot in slots(kind, outcome) {
+        for level in precedence.levels() {
+            let urls = match level {
+                Level::Settings => settings,
+                Level::Request => request,
+            };
+            if let Some(value) = urls.get(slot) {
+                return Some(Selection { position: Position { slot, level }, value });
+            }
+        }
+    }
+    None
 }

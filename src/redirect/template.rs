@@ -4,17 +4,15 @@
 //! that [`TemplateRef::render`] has little left to do while the buyer waits. This file knows where placeholders are and how
 //! values are written; whether the URL is acceptable is [`super::policy`]'s question.
 
+use super::policy::Known;
 use crate::model::limits;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 use std::{borrow::Cow, fmt, ops::Range};
-
-/// Everything but RFC 3986 *unreserved*: a value written so cannot leave its place in the URL.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A compiled return URL, in one piece of memory: there are millions of sessions, and each has some.
 ///
-/// It holds, one behind the other: the number of pieces and the length of their part, the pieces, the paths of the
-/// placeholders, the text. Everything is read through [`TemplateRef`].
+/// It holds, one behind the other: the number of pieces, what is [`Known`], the length of the paths; then the
+/// pieces, the paths of the placeholders, the text. Everything is read through [`TemplateRef`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template(Box<[u8]>);
 
@@ -24,6 +22,7 @@ pub struct TemplateRef<'t>(&'t [u8]);
 
 /// Where a template's bytes have what.
 struct Layout<'t> {
+    known: Known,
     /// For each piece where its text ends in two bytes, what it is in one, where its path ends in two. The pieces follow
     /// each other without gaps.
     pieces: &'t [[u8; PIECE_BYTES]],
@@ -89,6 +88,8 @@ pub struct Filled {
     pub(super) text: String,
     /// Where in `text` placeholders stand that name nothing, in order.
     pub(super) unresolved: Vec<Range<usize>>,
+    /// What the check need not ask again.
+    pub(super) known: Known,
 }
 
 impl Template {
@@ -185,7 +186,8 @@ impl Template {
             }
             start = end;
         }
-        Filled { text: layout.text.to_owned(), unresolved }
+        // As somebody wrote it, it is examined from end to end.
+        Filled { text: layout.text.to_owned(), unresolved, known: Known::NOTHING }
     }
 }
 
@@ -197,13 +199,19 @@ impl<'t> TemplateRef<'t> {
 
     fn layout(self) -> Layout<'t> {
         let read = || {
-            let (count, rest) = self.0.split_first_chunk()?;
-            let (paths_len, rest) = rest.split_first_chunk()?;
-            let (pieces, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*count)) * PIECE_BYTES)?;
+            let ([count, known, paths_len @ ..], rest) = self.0.split_first_chunk::<HEAD_BYTES>()?;
+            let (pieces, rest) = rest.split_at_checked(usize::from(*count) * PIECE_BYTES)?;
             let (paths, text) = rest.split_at_checked(u16::from_le_bytes(*paths_len).into())?;
-            Some(Layout { pieces: pieces.as_chunks().0, paths, text: str::from_utf8(text).ok()? })
+            let known = Known::from_byte(*known);
+            Some(Layout { known, pieces: pieces.as_chunks().0, paths, text: str::from_utf8(text).ok()? })
         };
         read().expect("the bytes of a template are kept as they were written")
+    }
+
+    /// What is known of its URLs beforehand.
+    #[cfg(test)]
+    pub(super) fn known(self) -> Known {
+        self.layout().known
     }
 
     /// The text that it was compiled from, or what [`Template::bind`] has made of it.
@@ -240,7 +248,7 @@ impl<'t> TemplateRef<'t> {
                 break;
             }
         }
-        Filled { text, unresolved }
+        Filled { text, unresolved, known: layout.known }
     }
 
     /// Bytes of what [`TemplateRef::render`] would give if there were no limit.
@@ -259,7 +267,7 @@ impl<'t> TemplateRef<'t> {
 impl<'t> Layout<'t> {
     /// The pieces with their text.
     fn parts(&self) -> impl Iterator<Item = (&'t str, Piece<'t>)> + use<'t> {
-        let Self { pieces, paths, text } = *self;
+        let Self { pieces, paths, text, .. } = *self;
         let (mut text_from, mut path_from) = (0, 0);
         pieces.iter().map(move |&[text_low, text_high, tag, path_low, path_high]| {
             let written = text_from..usize::from(u16::from_le_bytes([text_low, text_high]));
@@ -274,6 +282,8 @@ impl<'t> Layout<'t> {
         })
     }
 }
+
+const HEAD_BYTES: usize = 4;
 
 const LITERAL: u8 = 0;
 const PLACEHOLDER: u8 = 1;
@@ -309,9 +319,24 @@ impl Writer {
     }
 
     fn finish(self) -> Template {
+        let known = Known::of(&self.text, |part| self.is_literal(part));
         let Self { pieces, paths, text } = self;
-        let head = [offset(pieces.len()), offset(paths.len())];
-        Template([head.as_flattened(), pieces.as_flattened(), &paths, text.as_bytes()].concat().into())
+        // Two for each placeholder and one more at most: see [`limits`].
+        let count = u8::try_from(pieces.len()).expect("a template has less than 256 pieces");
+        let [low, high] = offset(paths.len());
+        let head: [u8; HEAD_BYTES] = [count, known.as_byte(), low, high];
+        Template([&head, pieces.as_flattened(), &paths, text.as_bytes()].concat().into())
+    }
+
+    /// Whether no placeholder stands within that part of the text.
+    fn is_literal(&self, part: Range<usize>) -> bool {
+        let mut from = 0;
+        self.pieces.iter().all(|&[low, high, tag, ..]| {
+            let piece = from..usize::from(u16::from_le_bytes([low, high]));
+            from = piece.end;
+            // One that stands where an empty name does begins there.
+            tag == LITERAL || piece.end <= part.start || piece.start > part.end
+        })
     }
 }
 
@@ -355,6 +380,11 @@ impl<'t> Iterator for Steps<'t> {
                 self.0 = rest;
                 Step::Index(u32::from_le_bytes(*index))
             }
+            FREQUENT_NAME => {
+                let (number, rest) = rest.split_first()?;
+                self.0 = rest;
+                Step::Name(FREQUENT[usize::from(*number)])
+            }
             _ => {
                 let (len, rest) = rest.split_first_chunk()?;
                 let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
@@ -368,14 +398,23 @@ impl<'t> Iterator for Steps<'t> {
 
 const NAME: u8 = 0;
 const INDEX: u8 = 1;
+/// Behind it stands the number of a name in [`FREQUENT`].
+const FREQUENT_NAME: u8 = 2;
+
+/// Names that need not be written out.
+const FREQUENT: [&str; 8] =
+    ["payment_id", "status", "error_code", "id", "organization", "name", "metadata", "external_reference"];
 
 fn push_step(path: &mut Vec<u8>, step: Step<'_>) {
     match step {
-        Step::Name(name) => {
-            path.push(NAME);
-            path.extend(offset(name.len()));
-            path.extend(name.as_bytes());
-        }
+        Step::Name(name) => match FREQUENT.iter().position(|frequent| *frequent == name) {
+            Some(number) => path.extend([FREQUENT_NAME, number as u8]),
+            None => {
+                path.push(NAME);
+                path.extend(offset(name.len()));
+                path.extend(name.as_bytes());
+            }
+        },
         Step::Index(index) => {
             path.push(INDEX);
             path.extend(index.to_le_bytes());
@@ -395,24 +434,46 @@ impl Filled {
     }
 }
 
-/// Writes a value so that it stays where it is put.
-pub(super) fn encode(value: &str) -> impl Iterator<Item = &str> {
-    utf8_percent_encode(value, RESERVED)
-}
+/// RFC 3986 *unreserved*: a value with nothing else in it cannot leave its place in the URL.
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Bytes of a value once it is written.
 pub(super) fn encoded_len(value: &str) -> usize {
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    value.bytes().map(|byte| if unreserved(byte) { 1 } else { "%XX".len() }).sum()
+    value.bytes().map(|byte| if UNRESERVED[usize::from(byte)] { 1 } else { "%XX".len() }).sum()
 }
 
-/// Adds a value, or as much of it as makes the URL too long for sure: values may be far longer than URLs.
-fn push_encoded(text: &mut String, value: &str) {
-    for part in encode(value) {
-        text.push_str(part);
-        if text.len() > limits::URL_FILLED_BYTES {
+/// Writes a value so that it stays where it is put, or as much of it as makes the URL too long for sure: values may be
+/// far longer than URLs.
+pub(super) fn push_encoded(text: &mut String, value: &str) {
+    // Most values have nothing to encode.
+    if value.bytes().fold(true, |all, byte| all & UNRESERVED[usize::from(byte)]) {
+        return text.push_str(value);
+    }
+    push_parts_encoded(text, value);
+}
+
+#[inline(never)]
+fn push_parts_encoded(text: &mut String, value: &str) {
+    let mut rest = value;
+    while text.len() <= limits::URL_FILLED_BYTES {
+        let plain = rest.bytes().position(|byte| !UNRESERVED[usize::from(byte)]).unwrap_or(rest.len());
+        let (unreserved, from) = rest.split_at(plain);
+        text.push_str(unreserved);
+        if from.is_empty() {
             return;
         }
+        let encoded = from.bytes().position(|byte| UNRESERVED[usize::from(byte)]).unwrap_or(from.len());
+        let (reserved, from) = from.split_at(encoded);
+        text.extend(reserved.bytes().map(percent_encode_byte));
+        rest = from;
     }
 }
 
@@ -632,6 +693,27 @@ impl fmt::Display for Hint<'_> {
         match self.0 {
             Some(url) => write!(f, "write `{url}`"),
             None => f.write_str(self.1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+    proptest! {
+        #[test]
+        fn values_are_encoded_as_the_percent_encoding_crate_does(value in any::<String>(), ascii in "[ -~]{0,20}") {
+            for value in [value, ascii] {
+                let mut text = String::from("x");
+                push_encoded(&mut text, &value);
+                prop_assert_eq!(&text[1..], utf8_percent_encode(&value, RESERVED).to_string());
+                prop_assert_eq!(text.len() - 1, encoded_len(&value));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Owns every connection from accept to close: listeners, workers, limits, drain.
 //!
-//! One accept loop per listener runs on the caller's runtime and deals connections in turn to one worker thread per
-//! core, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
+//! One accept loop per listener runs on the caller's runtime and deals connections to one worker thread per core, to the
+//! one that has the fewest, each with a single-threaded runtime: a connection and its calls never change threads, which is worth twice
 //! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for
 //! browsers, either of them inside of [`Encrypted`] for TLS.
 //!
