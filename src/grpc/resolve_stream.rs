@@ -10,11 +10,12 @@
 //! [`Phase`] for how it ends.
 
 use super::{
-    from_proto,
+    from_proto, lateness,
     layers::{
         deadline::{TimeOfEach, exceeded},
         foreign::explain,
         panic::fault,
+        shed::overloaded,
     },
     limits::{MAX_RESOLVES_IN_PROGRESS, MAX_RESOLVES_WAITING_PER_STREAM, RETRY_AFTER_OVERLOAD},
     status::{self, to_status},
@@ -55,6 +56,8 @@ pub struct ResolveStream<R> {
     interrupted: Vec<u64>,
     /// Requests read since `end` was last looked at.
     unlooked: usize,
+    /// When this stream had used up its turn and left it to others.
+    yielded: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -102,6 +105,7 @@ impl<R> ResolveStream<R> {
             waiting: FuturesUnordered::new(),
             interrupted: Vec::new(),
             unlooked: 0,
+            yielded: None,
             _place: place,
         }
     }
@@ -114,8 +118,15 @@ where
     type Item = Result<v1::ResolveRedirectsResponse, Status>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let turn = ready!(poll_proceed(cx));
-        let polled = self.get_mut().poll_answer(cx);
+        let this = self.get_mut();
+        let Poll::Ready(turn) = poll_proceed(cx) else {
+            this.yielded = Some(Instant::now());
+            return Poll::Pending;
+        };
+        if let Some(since) = this.yielded.take() {
+            lateness::had_to_wait(since.into_std());
+        }
+        let polled = this.poll_answer(cx);
         if polled.is_ready() {
             turn.made_progress();
         }
@@ -189,6 +200,18 @@ where
         cx: &mut Context<'_>,
     ) -> Option<v1::ResolveRedirectsResponse> {
         let v1::ResolveRedirectsRequest { correlation_id, resolve } = request;
+        let Some(begun) = lateness::begin_item() else { return Some(respond(correlation_id, overloaded_answer())) };
+        let answer = self.begin_resolve(correlation_id, resolve, cx);
+        begun.end_item();
+        answer
+    }
+
+    fn begin_resolve(
+        &mut self,
+        correlation_id: u64,
+        resolve: Option<v1::ResolveRedirectRequest>,
+        cx: &mut Context<'_>,
+    ) -> Option<v1::ResolveRedirectsResponse> {
         let time = self.resolver.time;
         // The clock is asked and a timer made only for what may wait, and for what is not answered at once.
         let until = |timeout| {
@@ -299,6 +322,15 @@ fn panicked() -> Answer {
 pub fn interrupted() -> Status {
     let text = "the stream of resolves ended before it was closed: call again and ask what was not answered";
     status::retryable(Code::Unavailable, ErrorReason::ResolvesInterrupted, text, RETRY_AFTER_OVERLOAD)
+}
+
+thread_local! {
+    /// Made once, as it is needed most when there is no time to make it.
+    static OVERLOADED: Answer = to_answer(&overloaded());
+}
+
+fn overloaded_answer() -> Answer {
+    OVERLOADED.with(Answer::clone)
 }
 
 fn too_many_waiting() -> Status {
