@@ -7,7 +7,7 @@ use super::{
     signing::Signing,
 };
 use crate::{
-    app::{App, Clock},
+    app::{App, Clock, MerchantRate},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
     pages::{self, Links, PageKeys, PublicUrl, limits::PAGE_KEY_FILE_BYTES},
@@ -21,7 +21,7 @@ use std::{
     future::Future,
     io::{self, Write},
     net::{AddrParseError, SocketAddr, TcpListener},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     process::ExitCode,
     str::FromStr,
@@ -69,6 +69,13 @@ pub struct Serve {
     /// Threads that serve calls [default: one per core].
     #[arg(long, env = "WAYPOST_WORKERS", value_name = "N")]
     workers: Option<NonZeroUsize>,
+
+    /// Calls a second that each merchant may make, and as many at once after a second of silence; more are told
+    /// RATE_LIMITED and when to come again. A call counts for the one merchant of its credential, else for the merchant
+    /// or session that it names; each request of a stream counts. Buyers' pages do not count. Each server counts its own
+    /// calls [default: no limit].
+    #[arg(long, env = "WAYPOST_MERCHANT_RATE", value_name = "N")]
+    merchant_rate: Option<NonZeroU32>,
 
     /// How long sessions are kept after they are over; at least 24h.
     #[arg(long, env = "WAYPOST_RETENTION", default_value = "7d", value_name = "TIME", value_parser = retention)]
@@ -152,11 +159,16 @@ impl Serve {
         }
         let health = Health::starting().await;
         let mut server = Server::new(self.limits());
-        let mut redirects = Redirects::new(app.clone()).draining(server.drain());
+        // Callers are limited, and buyers are not.
+        let called = match self.merchant_rate {
+            Some(rate) => app.clone().limiting(MerchantRate::new(rate)),
+            None => app.clone(),
+        };
+        let mut redirects = Redirects::new(called.clone()).draining(server.drain());
         if let Some(Pages { links, .. }) = &pages {
             redirects = redirects.linking(Arc::clone(links));
         }
-        let mut router = Router::new(redirects, Merchants::new(app.clone()), &health);
+        let mut router = Router::new(redirects, Merchants::new(called), &health);
         if self.access.reflection(mode) == Reflection::Off {
             router = router.without_reflection();
         }

@@ -103,6 +103,11 @@ pub fn revoked<T>(request: &Request<T>) -> impl Future<Output = ()> + Send + use
     }
 }
 
+/// The name of a request's credential; `None` without authentication.
+pub fn name<T>(request: &Request<T>) -> Option<&Box<str>> {
+    caller(request).map(|caller| caller.boxed_name())
+}
+
 fn caller<T>(request: &Request<T>) -> Option<&Arc<Caller>> {
     request.extensions().get()
 }

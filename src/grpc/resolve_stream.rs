@@ -22,7 +22,7 @@ use super::{
     to_proto,
 };
 use crate::{
-    app::{App, Error, ResolveQuery, Vouching},
+    app::{App, Error, FairPlace, ResolveQuery, Vouching},
     model::Tenants,
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
@@ -37,7 +37,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{
-    sync::OwnedSemaphorePermit,
     task::coop::poll_proceed,
     time::{Instant, Sleep, sleep_until},
 };
@@ -58,7 +57,7 @@ pub struct ResolveStream<R> {
     unlooked: usize,
     /// When this stream had used up its turn and left it to others.
     yielded: Option<Instant>,
-    _place: OwnedSemaphorePermit,
+    _place: FairPlace<Box<str>>,
 }
 
 /// What every request of a stream is resolved with.
@@ -94,7 +93,7 @@ impl<R> ResolveStream<R> {
         requests: R,
         resolver: Resolver,
         end: impl Future<Output = Status> + Send + 'static,
-        place: OwnedSemaphorePermit,
+        place: FairPlace<Box<str>>,
     ) -> Self {
         Self {
             requests,
