@@ -7,6 +7,7 @@
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
 
 mod support {
+    #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
     pub mod h2_client;
     pub mod process;
 }

@@ -11,10 +11,9 @@ use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::{StatusExt, pb::ErrorInfo};
 use waypost::proto::v1::{
-    CreatePaymentRequest, GetSessionRequest, Outcome, PaymentItem, PreviewRedirectsRequest,
-    RecordOutcomeRequest, ResolveRedirectRequest, ResolveRedirectsRequest, WatchSessionRequest,
-    preview_redirects_request::Source, redirect_service_client::RedirectServiceClient,
-    resolve_redirects_response::Answer,
+    CreatePaymentRequest, GetSessionRequest, Outcome, PaymentItem, PreviewRedirectsRequest, RecordOutcomeRequest,
+    ResolveRedirectRequest, ResolveRedirectsRequest, WatchSessionRequest, preview_redirects_request::Source,
+    redirect_service_client::RedirectServiceClient, resolve_redirects_response::Answer,
 };
 
 /// Longer than anything takes that goes well, so that a test fails instead of hanging.
@@ -188,10 +187,8 @@ async fn a_merchant_that_calls_too_often_is_told_when_to_come_again_and_others_a
     tokio::time::sleep(delay).await;
     client.resolve_redirect(resolve(&id, 0)).await.expect("served when it was told");
     // So does each request of a stream.
-    let requests = (0..10 * RATE as u64).map(move |correlation_id| ResolveRedirectsRequest {
-        correlation_id,
-        resolve: Some(resolve_now(&id)),
-    });
+    let requests = (0..10 * RATE as u64)
+        .map(move |correlation_id| ResolveRedirectsRequest { correlation_id, resolve: Some(resolve_now(&id)) });
     let stream = futures_util::stream::iter(requests.collect::<Vec<_>>());
     let mut answers = client.resolve_redirects(stream).await.expect("a stream").into_inner();
     let mut limited = 0;

@@ -9,7 +9,10 @@ use super::{
     to_proto,
 };
 use crate::{
-    app::{App, CreatedSession, Draft, Error, FairPlace, FairPlaces, PreviewSource, ResolveQuery, Seen, SessionWatch, Vouching},
+    app::{
+        App, CreatedSession, Draft, Error, FairPlace, FairPlaces, PreviewSource, ResolveQuery, Seen, SessionWatch,
+        Vouching,
+    },
     callers::Scope,
     model::{MerchantId, SessionId, Tenants, Violations},
     pages::Links,

@@ -7,11 +7,7 @@
 
 use super::{Passed, Response};
 use crate::{
-    grpc::{
-        lateness::Queued,
-        limits::RETRY_AFTER_OVERLOAD,
-        status,
-    },
+    grpc::{lateness::Queued, limits::RETRY_AFTER_OVERLOAD, status},
     proto::v1::ErrorReason,
 };
 use futures_util::future::{Either, ready};
