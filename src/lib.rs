@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! server        an accept loop deals connections to one single-threaded worker per core; TLS
-//! grpc          layers (explain, catch panics, shed, deadline, authenticate), router, service -> from_proto
+//! grpc          layers (observe, explain, catch panics, shed, deadline, authenticate), router, service -> from_proto
 //! app           resolve_redirect: load session and settings, ask the core
 //! redirect      PURE: select -> render -> append (and sign) -> check -> decide
 //! grpc          to_proto, or the one place that turns an error into a status
 //! ```
 //!
-//! A buyer's browser takes the same path by [`pages`] instead of [`grpc`].
+//! A buyer's browser takes the same path by [`pages`] instead of [`grpc`]. What happens on it is counted in
+//! [`telemetry::metrics`] and told by [`ops`].
 //!
 //! Whoever has read [`grpc::Redirects`], [`app::App::resolve_redirect`], [`redirect`] and [`store::Store`] has seen the
 //! system.
@@ -36,7 +37,8 @@
 //! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the
 //! contract: the proto, then `grpc::from_proto` and `to_proto`. A method: its line in [`grpc::auth`], which says what it
 //! asks of its caller. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and a line in
-//! `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option: [`cli`].
+//! `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option: [`cli`]. A
+//! number for those who run it: [`telemetry::metrics`], and a line where it happens.
 
 // Whoever reads this code reads the private parts too: `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -48,6 +50,7 @@ pub mod app;
 pub mod callers;
 pub mod grpc;
 pub mod pages;
+pub mod ops;
 pub mod server;
 pub mod cli;
 pub mod followed;

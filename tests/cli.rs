@@ -17,6 +17,9 @@ use std::{
 use tempfile::TempDir;
 use tonic_types::{ErrorDetails, StatusExt};
 
+#[path = "cli/manual.rs"]
+mod manual;
+
 const WAYPOST: &str = env!("CARGO_BIN_EXE_waypost");
 
 /// An id that no server has given out.
@@ -208,9 +211,10 @@ fn matches_form(text: &str, form: &str) -> bool {
 
 /// The binary, without the tests' own environment.
 fn waypost() -> Command {
-    // Servers keep nothing and show no pages unless a test says where.
+    // Servers keep nothing, and show neither pages nor metrics unless a test says where.
     let mut command = Command::new(WAYPOST);
     command.env_clear().env("WAYPOST_STORE", "memory:").env("WAYPOST_PAGE_ADDR", "off");
+    command.env("WAYPOST_OPS_ADDR", "off");
     command
 }
 
@@ -1230,6 +1234,7 @@ mod serve {
     fn a_wrong_value_in_the_environment_is_refused_by_its_options_name() {
         for (name, value, saying) in [
             ("WAYPOST_GRPC_ADDR", "localhost", "'--grpc-addr <ADDR:PORT>'"),
+            ("WAYPOST_OPS_ADDR", "on", "'--ops-addr <ADDR:PORT>'"),
             ("WAYPOST_STORE", "mongodb:", "'--store <URL>': is not a store"),
             ("WAYPOST_SANDBOX", "maybe", "'--sandbox'"),
             ("WAYPOST_ALLOW_UNAUTHENTICATED", "maybe", "'--allow-unauthenticated'"),

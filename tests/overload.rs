@@ -9,10 +9,12 @@ use std::{
 };
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::{StatusExt, pb::ErrorInfo};
 use waypost::proto::v1::{
-    CreatePaymentRequest, GetSessionRequest, Outcome, PaymentItem, PreviewRedirectsRequest, RecordOutcomeRequest,
-    ResolveRedirectRequest, ResolveRedirectsRequest, WatchSessionRequest, preview_redirects_request::Source,
+    CreateCheckoutRequest, CreatePaymentRequest, Customer, GetSessionRequest, LineItem, Outcome, PaymentItem,
+    PreviewRedirectsRequest, RecordOutcomeRequest, ResolveRedirectRequest, ResolveRedirectsRequest, ReturnUrls,
+    ShoppingCart, WatchSessionRequest, preview_redirects_request::Source,
     redirect_service_client::RedirectServiceClient, resolve_redirects_response::Answer,
 };
 
@@ -34,6 +36,7 @@ impl Server {
     fn start(options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
         command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
+        command.args(["--ops-addr", "off"]);
         command.args(options);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
         let stdout = BufReader::new(process.stdout.as_mut().expect("piped"));
@@ -204,4 +207,111 @@ async fn a_merchant_that_calls_too_often_is_told_when_to_come_again_and_others_a
         }
     }
     assert!(limited > 0 && began.elapsed() < PATIENCE, "{limited} of {}", 10 * RATE);
+}
+
+/// A checkout whose preview is as expensive as any.
+fn expensive_checkout() -> CreateCheckoutRequest {
+    let placeholder = "{{shopping_cart.line_items[0].name}}&p={{customer.first_name}}";
+    let url = |slot: &str| format!("https://shop.example/{slot}?p={}", [placeholder; 16].join("&p="));
+    CreateCheckoutRequest {
+        merchant_id: "m1".to_owned(),
+        customer: Some(Customer { first_name: "x y".repeat(20), ..Default::default() }),
+        redirect_urls: Some(ReturnUrls {
+            success: url("success"),
+            failure: url("failure"),
+            cancel: url("cancel"),
+            pending: url("pending"),
+            expired: url("expired"),
+        }),
+        shopping_cart: Some(ShoppingCart {
+            line_items: vec![LineItem { name: "a b".repeat(30), unit_qty: 1, ..Default::default() }],
+        }),
+        ..Default::default()
+    }
+}
+
+/// What callers saw who called again and again for that long, waiting when they were told to: the times of the calls that
+/// were answered, and the number of those that were refused.
+async fn callers(
+    clients: &[RedirectServiceClient<Channel>],
+    number: usize,
+    id: &str,
+    length: Duration,
+) -> (Vec<Duration>, usize) {
+    let end = Instant::now() + length;
+    let mut callers = JoinSet::new();
+    for caller in 0..number {
+        let (mut client, query) = (clients[caller % clients.len()].clone(), preview(id));
+        callers.spawn(async move {
+            let (mut answered, mut refused) = (Vec::new(), 0);
+            while Instant::now() < end {
+                let asked = Instant::now();
+                match client.preview_redirects(query.clone()).await {
+                    Ok(_) => answered.push(asked.elapsed()),
+                    Err(status) => {
+                        let delay = comes_again(&status, "OVERLOADED").unwrap_or_else(|| panic!("{status:?}"));
+                        refused += 1;
+                        tokio::time::sleep(delay).await;
+                    }
+                }
+            }
+            (answered, refused)
+        });
+    }
+    let (mut answered, mut refused) = (Vec::new(), 0);
+    while let Some(caller) = callers.join_next().await {
+        let (more, other) = caller.expect("no panic");
+        answered.extend(more);
+        refused += other;
+    }
+    answered.sort_unstable();
+    (answered, refused)
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_do_it_all_does_what_it_can_in_time_and_tells_the_others_to_come_again() {
+    const CALLERS: usize = 150;
+    const SECOND: Duration = Duration::from_secs(1);
+    let server = Server::start(&["--workers", "1"]);
+    let clients = join_all((0..6).map(|_| server.client())).await;
+    let created = clients[0].clone().create_checkout(expensive_checkout()).await.expect("created").into_inner();
+    let id = created.session.expect("a session").session_id;
+    // Two callers keep it busy.
+    let (capacity, refused) = callers(&clients, 2, &id, SECOND).await;
+    assert_eq!(refused, 0);
+    let each = SECOND / u32::try_from(capacity.len()).expect("some");
+    // First it has to be noticed.
+    let began = Instant::now();
+    while callers(&clients, CALLERS, &id, SECOND / 5).await.1 == 0 {
+        assert!(began.elapsed() < PATIENCE, "{CALLERS} callers at once, a call takes {each:?}, and none is refused");
+    }
+    let health = async {
+        let mut client = HealthClient::connect(server.url.clone()).await.expect("connected");
+        let mut longest = Duration::ZERO;
+        loop {
+            let asked = Instant::now();
+            let answer = client.check(HealthCheckRequest::default()).await.expect("health is never refused");
+            assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+            longest = longest.max(asked.elapsed());
+            if began.elapsed() > PATIENCE { return longest } else { tokio::time::sleep(SECOND / 50).await }
+        }
+    };
+    let overload = callers(&clients, CALLERS, &id, 3 * SECOND);
+    let (answered, refused) = tokio::select! {
+        overload = overload => overload,
+        longest = health => panic!("the load did not end; health took {longest:?} at most"),
+    };
+    let median = answered[answered.len() / 2];
+    println!(
+        "a call takes {each:?}; {CALLERS} callers: {} answered in 3 s, half of them within {median:?}, {refused} refused",
+        answered.len()
+    );
+    assert!(refused > answered.len(), "more is refused than answered");
+    assert!(answered.len() > capacity.len(), "it does at least a third of what it can");
+    // All callers in one queue would wait for each other.
+    assert!(median < each * CALLERS as u32 / 3, "{median:?} with {each:?} a call");
+    // And when they are gone, nobody is refused any more.
+    tokio::time::sleep(SECOND / 2).await;
+    let (_, refused) = callers(&clients, 2, &id, SECOND).await;
+    assert_eq!(refused, 0);
 }

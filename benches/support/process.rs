@@ -23,7 +23,7 @@ impl Server {
     /// Starts the binary with sessions in memory and one worker.
     pub fn waypost() -> Self {
         let args = ["serve", "--sandbox", "--store", "memory:", "--workers", "1"];
-        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off"];
+        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"];
         Self::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(args).args(addrs))
     }
 

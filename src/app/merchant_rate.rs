@@ -1,7 +1,10 @@
 //! How many calls a second each merchant may make: a bucket for each, in bounded memory.
 
 use super::Error;
-use crate::model::{MerchantId, Tenants};
+use crate::{
+    model::{MerchantId, Tenants},
+    telemetry::metrics::Shed,
+};
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, MonotonicClock},
@@ -47,9 +50,10 @@ impl<C: Clock> MerchantRate<C> {
 
     /// Counts a call of that merchant, unless it has made as many as it may.
     pub(super) fn count(&self, merchant: &MerchantId) -> Result<(), Error> {
-        self.limiter
-            .check_key(merchant)
-            .map_err(|not_until| Error::RateLimited(not_until.wait_time_from(self.limiter.clock().now())))
+        self.limiter.check_key(merchant).map_err(|not_until| {
+            Shed::MerchantRate.count();
+            Error::RateLimited(not_until.wait_time_from(self.limiter.clock().now()))
+        })
     }
 }
 

@@ -34,7 +34,7 @@ use resolve_redirect::{Circumstances, MAX_WAITING};
 use crate::{
     model::{MerchantId, Tenants, Timestamp, Violations},
     redirect::{Mode, Seal, SigningKeys},
-    store::{Store, StoreError},
+    store::{Measured, Store, StoreError},
 };
 use std::{
     sync::{
@@ -47,7 +47,7 @@ use std::{
 /// What the use cases work with.
 #[derive(Clone)]
 pub struct App {
-    store: Arc<dyn Store>,
+    store: Measured,
     mode: Mode,
     clock: Clock,
     signer: Option<Arc<Signer>>,
@@ -59,6 +59,7 @@ pub struct App {
 impl App {
     /// Use cases on that store. No return can be signed.
     pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
+        let store = Measured::new(store);
         Self { store, mode, clock, signer: None, waiting: FairPlaces::new(MAX_WAITING), rate: None }
     }
 
@@ -95,7 +96,7 @@ impl App {
     }
 
     /// Where it all is kept.
-    pub fn store(&self) -> &Arc<dyn Store> {
+    pub const fn store(&self) -> &Measured {
         &self.store
     }
 }

@@ -8,10 +8,12 @@ mod access;
 mod serve_tls;
 
 mod bench;
+mod completions;
 mod create;
 mod get;
 mod healthcheck;
 mod keygen;
+mod man;
 mod merchant;
 mod migrate;
 mod preview;
@@ -36,7 +38,7 @@ mod table;
 mod time;
 mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use std::{
     io::{self, ErrorKind, Write},
@@ -108,6 +110,12 @@ Examples:
 Example, in a Dockerfile:
   HEALTHCHECK CMD [\"waypost\", \"healthcheck\"]")]
     Healthcheck(healthcheck::Healthcheck),
+    /// Prints the script that completes this command line in your shell. Asks no server.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Completions),
+    /// Writes the manual: one page for each command. Asks no server.
+    #[command(after_help = "Example:\n  waypost man --out /usr/local/share/man/man1 && man waypost-resolve")]
+    Man(man::Man),
 }
 
 /// Reads the command line and does what it says.
@@ -126,6 +134,8 @@ pub fn run() -> ExitCode {
         Command::Keygen(keygen) => keygen.run(),
         Command::Bench(bench) => bench.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     };
     end(answer.map(|text| (text, ExitCode::SUCCESS)))
 }

@@ -10,11 +10,12 @@ use crate::{
     app::{App, Clock, MerchantRate},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     model::limits,
+    ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl, limits::PAGE_KEY_FILE_BYTES},
     redirect::Mode,
     server::{Encrypted, Http2, Limits, Server, Web},
-    store::{Store, StoreUrl, backup},
-    telemetry::{self, LogFormat},
+    store::{Measured, StoreUrl, backup},
+    telemetry::{self, LogFormat, metrics},
 };
 use clap::{Args, builder::BoolishValueParser};
 use std::{
@@ -39,7 +40,12 @@ pub struct Serve {
 
     /// Where the buyers' pages are served; port 0 takes a free one, `off` serves none.
     #[arg(long, env = "WAYPOST_PAGE_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
-    page_addr: PageAddr,
+    page_addr: ListenAddr,
+
+    /// Where metrics (`/metrics`) and health (`/livez`, `/readyz`) are served, for those who run this server; port 0 takes
+    /// a free one, `off` serves none. It tells no secrets and asks for none, so it needs no word to leave loopback.
+    #[arg(long, env = "WAYPOST_OPS_ADDR", default_value = "127.0.0.1:9090", value_name = "ADDR:PORT")]
+    ops_addr: ListenAddr,
 
     /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com`. Default:
     /// `http://`, or `https://` with --page-tls-cert, and the address of the page listener.
@@ -113,11 +119,6 @@ impl Serve {
         if let Err(error) = telemetry::start(&self.log, self.log_format) {
             return fail(&format!("--log {error}: write a level such as info, or a list such as warn,waypost=debug"));
         }
-        // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
-        std::panic::set_hook(Box::new(|panic| {
-            let at = panic.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(at, "a panic");
-        }));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime
             .map_err(|error| format!("cannot start: {error}"))
@@ -140,6 +141,7 @@ impl Serve {
         let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
         let pages = self.pages(mode)?;
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
+        let ops = self.ops()?;
         let signer = self.signing.signer(public_url.as_ref())?;
         let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
         if self.migrate {
@@ -158,6 +160,7 @@ impl Serve {
             app = app.signing(signer);
         }
         let health = Health::starting().await;
+        let readiness = Readiness::starting(health.clone());
         let mut server = Server::new(self.limits());
         // Callers are limited, and buyers are not.
         let called = match self.merchant_rate {
@@ -176,7 +179,8 @@ impl Serve {
         match tls.clone() {
             Some(tls) => server.listen(listener, Encrypted::new(Http2::new(edge), tls)),
             None => server.listen(listener, Http2::new(edge)),
-        };
+        }
+        .counted_as(metrics::Listener::Grpc);
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
         let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
         if let Some(Pages { listener, links, tls, .. }) = pages {
@@ -184,18 +188,31 @@ impl Serve {
             match tls {
                 Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
                 None => server.listen_with(listener, web, &pages::limits::places()),
-            };
+            }
+            .counted_as(metrics::Listener::Pages);
         }
-        self.announce(addr, public_url.as_ref(), &authentication, &tls)
+        let ops_tls = ops.as_ref().and_then(|ops| ops.tls.clone());
+        let ops_url = ops.as_ref().map(Ops::url);
+        if let Some(Ops { listener, tls, .. }) = ops {
+            let web = Web::new(ops::router(Arc::clone(&store), readiness.clone()));
+            match tls {
+                Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &ops::limits::places()),
+                None => server.listen_with(listener, web, &ops::limits::places()),
+            }
+            .counted_as(metrics::Listener::Ops);
+        }
+        self.announce(addr, public_url.as_ref(), ops_url.as_deref(), &authentication, &tls)
             .map_err(|error| format!("cannot write to standard output: {error}"))?;
-        health.serving().await;
+        readiness.ready(Component::Store, STORE_ANSWERS).await;
+        readiness.ready(Component::Listeners, "listening").await;
         let drained = tokio::select! {
-            drained = server.run(stop, &health) => drained,
+            drained = server.run(stop, &readiness) => drained,
             () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
-            () = follow(&*store, &health) => unreachable!("following never ends"),
+            () = follow(app.store(), &readiness) => unreachable!("following never ends"),
             never = authentication.follow() => match never {},
             never = serve_tls::follow(&tls) => match never {},
             never = serve_tls::follow(&page_tls) => match never {},
+            never = serve_tls::follow(&ops_tls) => match never {},
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
@@ -203,7 +220,7 @@ impl Serve {
 
     /// Binds the page listener and makes what its links need.
     fn pages(&self, mode: Mode) -> Result<Option<Pages>, String> {
-        let PageAddr::At(wanted) = self.page_addr else { return Ok(None) };
+        let ListenAddr::At(wanted) = self.page_addr else { return Ok(None) };
         let listener = TcpListener::bind(wanted).map_err(|error| {
             format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
         })?;
@@ -238,6 +255,16 @@ impl Serve {
         Ok(Some(Pages { listener, links, public_url, tls }))
     }
 
+    /// Binds the operations listener.
+    fn ops(&self) -> Result<Option<Ops>, String> {
+        let ListenAddr::At(wanted) = self.ops_addr else { return Ok(None) };
+        let listener = TcpListener::bind(wanted).map_err(|error| {
+            format!("cannot listen on --ops-addr {wanted}: {error}; give another one, or `off` for no metrics")
+        })?;
+        let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+        Ok(Some(Ops { listener, addr, tls: self.tls.ops()? }))
+    }
+
     fn limits(&self) -> Limits {
         let Limits { workers, .. } = Limits::default();
         Limits {
@@ -253,6 +280,7 @@ impl Serve {
         &self,
         addr: SocketAddr,
         pages: Option<&PublicUrl>,
+        ops: Option<&str>,
         authentication: &Authentication,
         tls: &Tls,
     ) -> io::Result<()> {
@@ -262,6 +290,9 @@ impl Serve {
         writeln!(out, "  gRPC   {addr}")?;
         if let Some(url) = pages {
             writeln!(out, "  pages  {url}")?;
+        }
+        if let Some(url) = ops {
+            writeln!(out, "  ops    {url}")?;
         }
         writeln!(out, "  store  {}", self.store)?;
         let secured = match (authentication, tls) {
@@ -292,8 +323,8 @@ impl Serve {
     }
 }
 
-/// Says in the health whether the store answers. While the server drains it is not polled any more.
-async fn follow(store: &dyn Store, health: &Health) {
+/// Says in the readiness whether the store answers.
+async fn follow(store: &Measured, readiness: &Readiness) {
     let mut answers = true;
     let mut ticks = tokio::time::interval(PING_EVERY);
     loop {
@@ -302,17 +333,19 @@ async fn follow(store: &dyn Store, health: &Health) {
         match (&pinged, answers) {
             (Ok(()), false) => {
                 tracing::info!("the store answers again");
-                health.serving().await;
+                readiness.ready(Component::Store, STORE_ANSWERS).await;
             }
             (Err(error), true) => {
                 tracing::error!(%error, "the store does not answer; health says NOT_SERVING until it does");
-                health.not_serving().await;
+                readiness.not_ready(Component::Store, "does not answer; the log says why").await;
             }
             (Ok(()), true) | (Err(_), false) => {}
         }
         answers = pinged.is_ok();
     }
 }
+
+const STORE_ANSWERS: &str = "answers";
 
 /// How often the store is asked whether it answers: balancers ask the health about as often.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -331,14 +364,29 @@ struct Pages {
     tls: Tls,
 }
 
-/// Where pages are served.
+/// The operations listener, bound.
+struct Ops {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Tls,
+}
+
+impl Ops {
+    /// Where it is.
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/metrics", self.addr)
+    }
+}
+
+/// Where a listener that may be left out listens.
 #[derive(Debug, Clone, Copy)]
-enum PageAddr {
+enum ListenAddr {
     Off,
     At(SocketAddr),
 }
 
-impl FromStr for PageAddr {
+impl FromStr for ListenAddr {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {

@@ -33,6 +33,14 @@ pub struct ServeTls {
     /// The key of that certificate.
     #[arg(long, env = "WAYPOST_PAGE_TLS_KEY", value_name = "FILE", requires = "page_tls_cert")]
     page_tls_key: Option<PathBuf>,
+
+    /// The certificate of the operations listener, as `--tls-cert` is that of gRPC.
+    #[arg(long, env = "WAYPOST_OPS_TLS_CERT", value_name = "FILE", requires = "ops_tls_key")]
+    ops_tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate.
+    #[arg(long, env = "WAYPOST_OPS_TLS_KEY", value_name = "FILE", requires = "ops_tls_cert")]
+    ops_tls_key: Option<PathBuf>,
 }
 
 /// The encryption of one listener; `None` without certificates.
@@ -49,6 +57,12 @@ impl ServeTls {
     pub fn pages(&self) -> Result<Tls, String> {
         let files = files(&self.page_tls_cert, &self.page_tls_key, &None);
         files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose()
+    }
+
+    /// That of the operations listener.
+    pub fn ops(&self) -> Result<Tls, String> {
+        let files = files(&self.ops_tls_cert, &self.ops_tls_key, &None);
+        files.map(|files| files.follow("--ops-tls-cert", Inside::Web).map(Arc::new)).transpose()
     }
 }
 

@@ -13,9 +13,9 @@
 //!
 //! A worker is a thread, so all of this is of its thread and costs a call two looks at the clock.
 
+use crate::telemetry::metrics::Shed;
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -51,16 +51,8 @@ const MOST_SAVED: Duration = Duration::from_millis(20);
 /// The least time between two lines of the log about refused calls.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// Calls and requests of streams that were refused because their worker was late, since the process began.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
-
 thread_local! {
     static WORKER: Worker = Worker::new();
-}
-
-/// Calls and requests of streams that were refused because their worker was late, since the process began.
-pub fn refused() -> u64 {
-    REFUSED.load(Ordering::Relaxed)
 }
 
 /// A call that waits for its turn.
@@ -215,7 +207,7 @@ impl Worker {
         self.saved.set(left);
         // Exact enough, and no look at the clock.
         self.last_refusal.set(self.last_turn.get());
-        REFUSED.fetch_add(1, Ordering::Relaxed);
+        Shed::Late.count();
         self.tell();
         true
     }

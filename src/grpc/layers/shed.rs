@@ -9,6 +9,7 @@ use super::{Passed, Response};
 use crate::{
     grpc::{lateness::Queued, limits::RETRY_AFTER_OVERLOAD, status},
     proto::v1::ErrorReason,
+    telemetry::metrics,
 };
 use futures_util::future::{Either, ready};
 use http::{HeaderMap, Request};
@@ -67,7 +68,10 @@ where
         if request.uri().path().starts_with(HEALTH) {
             return Either::Right(Counted { call: self.inner.call(request), place: None, queued: None });
         }
-        let Some(place) = Place::take(&self.calls) else { return refuse() };
+        let Some(place) = Place::take(&self.calls) else {
+            metrics::Shed::Calls.count();
+            return refuse();
+        };
         let Some(queued) = Queued::arrive() else { return refuse() };
         Either::Right(Counted { call: self.inner.call(request), place: Some(place), queued: Some(queued) })
     }
