@@ -286,7 +286,8 @@ async fn a_server_that_cannot_do_it_all_does_what_it_can_in_time_and_tells_the_o
         assert!(began.elapsed() < PATIENCE, "{CALLERS} callers at once, a call takes {each:?}, and none is refused");
     }
     let health = async {
-        let mut client = HealthClient::connect(server.url.clone()).await.expect("connected");
+        let channel = Channel::from_shared(server.url.clone()).expect("a URL").connect().await.expect("connected");
+        let mut client = HealthClient::new(channel);
         let mut longest = Duration::ZERO;
         loop {
             let asked = Instant::now();
