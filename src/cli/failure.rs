@@ -1,6 +1,6 @@
 //! Why a client command failed: what standard error gets to read, and the exit code for scripts.
 
-use super::{table::visible, time::span};
+use super::{config::Problems, table::visible, time::span};
 use std::{
     fmt::{self, Display},
     io::{self, Write},
@@ -22,6 +22,8 @@ Exit codes:
 pub enum Failure {
     /// What was typed, or what is in the file that was named, cannot be sent.
     Usage(String),
+    /// The options that were typed, that the environment has, or that are in the file of the configuration.
+    Options(Problems),
     /// The server's own error.
     Refused(Box<Status>),
     /// The server is not serving, or does not answer: a text that may have several lines.
@@ -47,7 +49,7 @@ impl Failure {
             // Ours and the server's timer race; which one wins shall make no difference.
             Self::Refused(status) if status.code() == Code::DeadlineExceeded => ExitCode::from(3),
             Self::Refused(_) | Self::Unhealthy(_) | Self::Failed(_) | Self::Output(_) => ExitCode::from(1),
-            Self::Usage(_) => ExitCode::from(2),
+            Self::Usage(_) | Self::Options(_) => ExitCode::from(2),
             Self::NoAnswer(_) => ExitCode::from(3),
         }
     }
@@ -57,6 +59,7 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(problem) | Self::NoAnswer(problem) => f.write_str(&visible(problem)),
+            Self::Options(problems) => problems.fmt(f),
             Self::Unhealthy(problem) | Self::Failed(problem) => f.write_str(problem),
             Self::Refused(status) => write_status(f, status),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),

@@ -1,5 +1,6 @@
 //! The options of `waypost serve` about encryption.
 
+use super::config::Problem;
 use crate::{
     followed::Followed,
     server::{Inside, TlsFiles},
@@ -48,25 +49,28 @@ pub type Tls = Option<Arc<Followed<ServerConfig>>>;
 
 impl ServeTls {
     /// That of the gRPC listener.
-    pub fn grpc(&self) -> Result<Tls, String> {
+    pub fn grpc(&self) -> Result<Tls, Problem> {
         let files = files(&self.tls_cert, &self.tls_key, &self.tls_client_ca);
-        files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose()
+        let tls = files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("tls_cert", problem))
     }
 
     /// That of the page listener. Browsers are never asked for certificates.
-    pub fn pages(&self) -> Result<Tls, String> {
+    pub fn pages(&self) -> Result<Tls, Problem> {
         let files = files(&self.page_tls_cert, &self.page_tls_key, &None);
-        files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose()
+        let tls = files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("page_tls_cert", problem))
     }
 
     /// That of the operations listener.
-    pub fn ops(&self) -> Result<Tls, String> {
+    pub fn ops(&self) -> Result<Tls, Problem> {
         let files = files(&self.ops_tls_cert, &self.ops_tls_key, &None);
-        files.map(|files| files.follow("--ops-tls-cert", Inside::Web).map(Arc::new)).transpose()
+        let tls = files.map(|files| files.follow("--ops-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("ops_tls_cert", problem))
     }
 }
 
-/// Clap has made sure that both or none are there.
+/// None of them without both: options that are checked have both or none.
 fn files(certificate: &Option<PathBuf>, key: &Option<PathBuf>, authorities: &Option<PathBuf>) -> Option<TlsFiles> {
     let (certificate, key) = certificate.clone().zip(key.clone())?;
     Some(TlsFiles { certificate, key, client_authorities: authorities.clone() })
