@@ -56,6 +56,8 @@ pub struct ResolveStream<R> {
     interrupted: Vec<u64>,
     /// Requests read since `end` was last looked at.
     unlooked: usize,
+    /// Something is kept whose timer runs only once it was polled.
+    unpolled: bool,
     /// When this stream had used up its turn and left it to others.
     yielded: Option<Instant>,
     _place: FairPlace<Box<str>>,
@@ -105,6 +107,7 @@ impl<R> ResolveStream<R> {
             waiting: FuturesUnordered::new(),
             interrupted: Vec::new(),
             unlooked: 0,
+            unpolled: false,
             yielded: None,
             _place: place,
         }
@@ -152,6 +155,7 @@ where
             match self.poll_request(cx) {
                 Poll::Ready(Some(answer)) => return Poll::Ready(Some(Ok(answer))),
                 Poll::Ready(None) => return self.poll_finish(),
+                Poll::Pending if self.unpolled => {}
                 // Looked at only now, as a stream that is busy comes to its end a little later.
                 Poll::Pending if self.look_for_end(cx) => {}
                 Poll::Pending => return Poll::Pending,
@@ -161,6 +165,7 @@ where
 
     /// The next answer to a request that was kept.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Option<v1::ResolveRedirectsResponse> {
+        self.unpolled = false;
         if let Some(correlation_id) = self.interrupted.pop() {
             return Some(respond(correlation_id, to_answer(&interrupted())));
         }
@@ -236,6 +241,7 @@ where
         }
         let timer = Box::pin(sleep_until(deadline.unwrap_or_else(|| until(time.timeout))));
         let kept = InProgress { correlation_id, call, timer };
+        self.unpolled = true;
         if !waits {
             self.in_progress.push(kept);
             return None;
