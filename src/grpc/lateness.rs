@@ -6,7 +6,7 @@
 //! [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it, as so many stood in front of them
 //! and so long did it take. What had queued up before is refused when its turn comes, if that is after [`TOO_OLD`].
 //!
-//! A refusal costs about half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
+//! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
 //! [part](PART_OF_REFUSALS) of the worker's time and no more: what cannot be refused within that part is served, and what
 //! cannot be served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that refused all it could
 //! would be busy with nothing else.
