@@ -120,7 +120,7 @@ impl Shard {
 
 /// When a bucket will be full again, since the beginning; `None` if it always was.
 fn full_at(bucket: &InMemoryState) -> Option<Nanos> {
-    bucket.measure_and_replace::<(), _, _>(&NotKeyed::NonKey, |full| Err(full)).err().flatten()
+    bucket.measure_and_replace::<(), _, _>(&NotKeyed::NonKey, Err).err().flatten()
 }
 
 #[cfg(test)]

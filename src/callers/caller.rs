@@ -25,11 +25,6 @@ impl Caller {
         &self.name
     }
 
-    /// The same, to be counted by.
-    pub const fn boxed_name(&self) -> &Box<str> {
-        &self.name
-    }
-
     /// The merchants that the caller acts for.
     pub const fn tenants(&self) -> &Tenants {
         &self.tenants

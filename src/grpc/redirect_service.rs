@@ -41,7 +41,7 @@ pub struct Redirects {
     drain: Option<Drain>,
     watches: FairPlaces<MerchantId>,
     /// By the credential's name.
-    resolve_streams: FairPlaces<Box<str>>,
+    resolve_streams: FairPlaces<String>,
 }
 
 impl Redirects {
@@ -177,7 +177,10 @@ impl RedirectService for Redirects {
         &self,
         request: Request<Streaming<v1::ResolveRedirectsRequest>>,
     ) -> Result<Response<Self::ResolveRedirectsStream>, Status> {
-        let place = self.resolve_streams.take(auth::name(&request)).ok_or_else(too_many_resolve_streams)?;
+        let place = self
+            .resolve_streams
+            .take(auth::name(&request).map(str::to_owned).as_ref())
+            .ok_or_else(too_many_resolve_streams)?;
         let time = request.extensions().get::<TimeOfEach>().copied();
         let time = time.unwrap_or_else(|| TimeOfEach::new(&Limits::default()));
         let resolver = Resolver {

@@ -60,7 +60,7 @@ pub struct ResolveStream<R> {
     unpolled: bool,
     /// When this stream had used up its turn and left it to others.
     yielded: Option<Instant>,
-    _place: FairPlace<Box<str>>,
+    _place: FairPlace<String>,
 }
 
 /// What every request of a stream is resolved with.
@@ -96,7 +96,7 @@ impl<R> ResolveStream<R> {
         requests: R,
         resolver: Resolver,
         end: impl Future<Output = Status> + Send + 'static,
-        place: FairPlace<Box<str>>,
+        place: FairPlace<String>,
     ) -> Self {
         Self {
             requests,
