@@ -14,6 +14,7 @@ use crate::{
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl},
+    redirect::Mode,
     server::{Encrypted, Http2, Limits, Server, Web},
     store::{Measured, StoreUrl, backup},
     telemetry::{self, metrics},
@@ -37,7 +38,9 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
         return Err(Failure::Options(effective.problems));
     }
     let serve = &effective.serve;
-    telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(format!("--log: {error}")))?;
+    let _telling =
+        telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(error.to_string()))?;
+    effective.warn();
     let files = match Files::read(serve) {
         Ok(files) => files,
         Err(problems) => {
@@ -102,7 +105,11 @@ impl Serve {
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
         let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
         if let Some(Pages { listener, links, tls, .. }) = pages {
-            let web = Web::new(pages::router(app.clone(), links, server.drain()));
+            let mut router = pages::router(app.clone(), links, server.drain());
+            if tls.is_some() && app.mode() == Mode::Production {
+                router = pages::strictly_encrypted(router);
+            }
+            let web = Web::new(router);
             match tls {
                 Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
                 None => server.listen_with(listener, web, &pages::limits::places()),
@@ -212,7 +219,8 @@ impl Serve {
         }
         writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
         writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
-        let waypost = std::env::current_exe()?;
+        // An empty chroot has no /proc to read it from.
+        let waypost = std::env::current_exe().unwrap_or_else(|_| "waypost".into());
         writeln!(out, "{} resolve --server {addr} --explain <sessionId of the answer>", waypost.display())?;
         out.flush()
     }
@@ -289,6 +297,7 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            telemetry::flush();
             std::process::exit(EXIT_IMPATIENT);
         });
     })

@@ -3,9 +3,10 @@
 use super::{Pages, limits::TIMEOUT, problem};
 use crate::telemetry::metrics::{PAGE_DURATION, PAGE_REQUESTS, Route, status_number};
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
-    middleware::Next,
+    middleware::{Next, map_response},
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -81,8 +82,26 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy(&[]));
     PAGE_REQUESTS.add([route as usize, status_number(response.status())], 1);
-    PAGE_DURATION.took([route as usize], began.elapsed());
+    let took = began.elapsed();
+    PAGE_DURATION.took([route as usize], took);
+    let status = response.status().as_u16();
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // What belongs to a page is as many lines as tell nothing.
+    match route {
+        Route::Assets | Route::Events => tracing::debug!(route = route.as_str(), status, duration_us, "page"),
+        _ => tracing::info!(route = route.as_str(), status, duration_us, "page"),
+    }
     response
+}
+
+/// Tells browsers for a year to come to this name encrypted only (RFC 6797). For a listener that has TLS itself, and not
+/// for the sandbox: browsers apply it to every port of the name, and that may be `localhost`.
+pub fn strictly_encrypted(router: Router) -> Router {
+    router.layer(map_response(async |mut response: Response| {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, year);
+        response
+    }))
 }
 
 #[cfg(test)]

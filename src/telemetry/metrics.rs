@@ -226,10 +226,10 @@ pub static STORE_COMMIT_WRITES: Histogram<1> = Histogram::new(
     },
 );
 
-/// Reads of the embedded store.
+/// Reads of the stores that keep sessions in memory besides.
 pub static STORE_CACHE: Counter<2> = Counter::new(About {
     name: "waypost_store_cache_reads_total",
-    help: "Sessions that the embedded store was asked for, by whether they were in its cache or read from the file.",
+    help: "Sessions that a durable store was asked for, by whether they were in memory or read from the file or database.",
     labels: &[Label { name: "result", values: &["hit", "miss"] }],
 });
 
@@ -443,6 +443,11 @@ impl Method {
     /// Whether its answer is a stream.
     pub fn is_stream(self) -> bool {
         STREAMING.contains(&self.as_str())
+    }
+
+    /// Whether it asks for the health.
+    pub fn is_health(self) -> bool {
+        self.as_str().starts_with("grpc.health.v1.")
     }
 
     /// Its place among the methods.
