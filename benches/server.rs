@@ -8,7 +8,9 @@
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
 
 mod support {
+    #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
     pub mod h2_client;
+    pub mod process;
 }
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,13 +18,15 @@ use h2::client::SendRequest;
 use prost::Message;
 use std::{
     env,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
+    net::TcpListener,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::h2_client::{Messages, begin, call, connect, frame};
+use support::{
+    h2_client::{Messages, begin, call, connect, frame},
+    process::{LOAD_CORE, Server, pin},
+};
 use tokio::task::JoinSet;
 use waypost::{
     app::{App, Clock},
@@ -40,8 +44,6 @@ const ROLE: &str = "WAYPOST_BENCH_ROLE";
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 16;
 const SESSIONS: usize = 10_000;
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
 
 fn main() {
     if env::var(ROLE).is_ok() {
@@ -58,11 +60,7 @@ fn main() {
     };
     let sessions = if tests { 100 } else { SESSIONS };
 
-    let serve = ["serve", "--sandbox", "--store", "memory:", "--workers", "1"];
-    let listen = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off", "--log"];
-    let logging =
-        |level| Server::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(serve).args(listen).arg(level));
-    let (waypost, talkative) = (logging("warn"), logging("info"));
+    let (waypost, talkative) = (Server::waypost("warn"), Server::waypost("info"));
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
     pin(0, LOAD_CORE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -96,50 +94,6 @@ const RESOLVE: &str = "/waypost.v1.RedirectService/ResolveRedirect";
 const STREAM: &str = "/waypost.v1.RedirectService/ResolveRedirects";
 const CREATE: &str = "/waypost.v1.RedirectService/CreatePayment";
 const RECORD: &str = "/waypost.v1.RedirectService/RecordOutcome";
-
-/// A server in a process of its own, on its core.
-struct Server {
-    process: Child,
-    addr: SocketAddr,
-}
-
-impl Server {
-    fn start(command: &mut Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
-        pin(process.id(), SERVER_CORE);
-        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
-        let addr = lines.find_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok()).expect("its address");
-        // Read to its end, as a server whose output nobody takes gives up.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { addr, process }
-    }
-
-    /// Seconds of processor time so far.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("its times");
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        // Fields 14 and 15 of proc(5), counted after the name; Linux counts a hundred ticks a second.
-        (ticks(11) + ticks(12)) / 100.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Binds a process and its threads to come to a core; 0 is this one.
-fn pin(process: u32, core: usize) {
-    // SAFETY: the set is a plain bit set that lives for the call.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
-        libc::sched_setaffinity(process as libc::pid_t, size_of::<libc::cpu_set_t>(), &raw const set);
-    }
-}
 
 /// The service as a team would start it: tonic's server, tokio's default runtime.
 fn serve_with_stock_tonic() {

@@ -133,8 +133,21 @@ impl Service {
     }
 }
 
-const WAYPOST: [&str; 8] =
-    ["serve", "--store", "memory:", "--workers=1", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off"];
+// The others write no log.
+const WAYPOST: [&str; 12] = [
+    "serve",
+    "--store",
+    "memory:",
+    "--workers=1",
+    "--grpc-addr",
+    "127.0.0.1:0",
+    "--page-addr",
+    "off",
+    "--ops-addr",
+    "off",
+    "--log",
+    "warn",
+];
 
 /// A program on the servers' core from its first instruction on, so that runtimes which count cores count one.
 fn on_the_core(program: &Path) -> Command {

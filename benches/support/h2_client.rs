@@ -69,10 +69,30 @@ fn head(path: &str) -> Request<()> {
 
 /// One unary call, which must succeed; the message of the answer.
 pub async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Bytes {
+    let answer = try_call(connection, path, message).await;
+    answer.unwrap_or_else(|refused| panic!("{path}: {}", refused.code))
+}
+
+/// The error that a call was answered.
+pub struct Refused {
+    /// `grpc-status`.
+    pub code: String,
+    /// `grpc-status-details-bin`.
+    pub details: String,
+}
+
+/// One unary call; the message of the answer, or the error without one.
+pub async fn try_call(connection: &mut SendRequest<Bytes>, path: &str, message: Bytes) -> Result<Bytes, Refused> {
     std::future::poll_fn(|cx| connection.poll_ready(cx)).await.expect("a stream");
     let (answer, mut body) = connection.send_request(head(path), false).expect("a stream");
     body.send_data(message, true).expect("a stream");
-    let mut answer = answer.await.expect("an answer").into_body();
+    let answer = answer.await.expect("an answer");
+    if let Some(code) = answer.headers().get("grpc-status") {
+        let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let details = answer.headers().get("grpc-status-details-bin").map(text).unwrap_or_default();
+        return Err(Refused { code: text(code), details });
+    }
+    let mut answer = answer.into_body();
     let mut bytes = BytesMut::new();
     while let Some(data) = answer.data().await {
         let data = data.expect("the answer's bytes");
@@ -81,7 +101,7 @@ pub async fn call(connection: &mut SendRequest<Bytes>, path: &str, message: Byte
     }
     let trailers = answer.trailers().await.expect("trailers").expect("trailers");
     assert_eq!(trailers["grpc-status"], "0", "{path}");
-    bytes.split_off(5).freeze()
+    Ok(bytes.split_off(5).freeze())
 }
 
 /// A message as gRPC puts it on the wire.

@@ -20,10 +20,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the binary with sessions in memory and one worker.
-    pub fn waypost() -> Self {
-        let args = ["serve", "--sandbox", "--store", "memory:", "--workers", "1"];
-        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off"];
+    /// Starts the binary with sessions in memory, one worker, and that log.
+    pub fn waypost(log: &str) -> Self {
+        let args = ["serve", "--sandbox", "--store", "memory:", "--workers", "1", "--log", log];
+        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"];
         Self::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(args).args(addrs))
     }
 

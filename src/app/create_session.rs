@@ -104,6 +104,7 @@ impl App {
             compile_return_urls(kind, &body, &unknown, &mut violations);
             return Err((Error::Invalid(violations), None));
         };
+        self.count(&merchant_id, tenants).map_err(|error| (error, None))?;
         let merchant = self.settings(&merchant_id, tenants).await.map_err(|error| (error, None))?;
         let templates = compile_return_urls(kind, &body, &merchant.policy(self.mode), &mut violations);
         check_auto_return(kind, &body, &merchant, &mut violations);

@@ -11,8 +11,21 @@ use std::sync::Arc;
 impl App {
     /// A session, and the time from which its expiry is seen.
     pub async fn get_session(&self, id: SessionId, tenants: &Tenants) -> Result<(Arc<Session>, Timestamp), Error> {
-        let Loaded { session, .. } = self.load(id, tenants).await?;
+        let Loaded { session, .. } = self.load_counted(id, tenants).await?;
         Ok((session, self.clock.now()))
+    }
+
+    /// The same as [`App::load`] as the first step of a call, which counts for its merchant's rate: before the store is
+    /// asked if the caller acts for one merchant only, else once the session has told whose it is.
+    pub(super) async fn load_counted(&self, id: SessionId, tenants: &Tenants) -> Result<Loaded, Error> {
+        let Some(rate) = &self.rate else { return self.load(id, tenants).await };
+        if let Some(merchant) = tenants.only_one() {
+            rate.count(merchant)?;
+            return self.load(id, tenants).await;
+        }
+        let loaded = self.load(id, tenants).await?;
+        rate.count(&loaded.session.merchant_id)?;
+        Ok(loaded)
     }
 
     /// A session with its merchant: the one way in which use cases come to a session. To whoever does not act for its

@@ -33,6 +33,7 @@ pub struct MerchantChange {
 impl App {
     /// A merchant's settings; the defaults when it was never written, and to whoever does not act for it.
     pub async fn get_merchant(&self, id: MerchantId, tenants: &Tenants) -> Result<Arc<Merchant>, Error> {
+        self.count(&id, tenants)?;
         match self.settings(&id, tenants).await {
             Err(Error::OtherMerchant) => Ok(Merchant::default_for(id).into()),
             settings => settings,
@@ -66,6 +67,7 @@ impl App {
                 .err()
                 .unwrap_or(Error::Invalid(Violations::default())));
         };
+        self.count(&id, tenants)?;
         loop {
             let before = self.settings(&id, tenants).await?;
             if change.etag.is_some_and(|etag| etag != before.etag()) {

@@ -4,7 +4,9 @@
 //! for which merchants it acts ([`Tenants`](crate::model::Tenants)), and what belongs to others is not there.
 
 mod create_session;
+mod fair_places;
 mod get_session;
+mod merchant_rate;
 mod merchant_settings;
 mod notices;
 mod preview_redirects;
@@ -16,6 +18,8 @@ mod verify_return;
 mod watch_session;
 
 pub use create_session::{CreatedSession, Draft};
+pub use fair_places::{FairPlace, FairPlaces};
+pub use merchant_rate::MerchantRate;
 pub use merchant_settings::MerchantChange;
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
@@ -24,10 +28,11 @@ pub use signer::{InvalidIssuer, Issuer, Signer};
 pub use verify_return::{Judged, Returned};
 pub use watch_session::{Seen, SessionWatch, State};
 
+use merchant_rate::payer;
 use resolve_redirect::{Circumstances, MAX_WAITING};
 
 use crate::{
-    model::{Timestamp, Violations},
+    model::{MerchantId, Tenants, Timestamp, Violations},
     redirect::{Mode, Seal, SigningKeys},
     store::{Measured, Store, StoreError},
 };
@@ -36,9 +41,8 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
-use tokio::sync::Semaphore;
 
 /// What the use cases work with.
 #[derive(Clone)]
@@ -48,20 +52,33 @@ pub struct App {
     clock: Clock,
     signer: Option<Arc<Signer>>,
     /// Places of calls that wait for an outcome.
-    waiting: Arc<Semaphore>,
+    waiting: FairPlaces<MerchantId>,
+    rate: Option<Arc<MerchantRate>>,
 }
 
 impl App {
     /// Use cases on that store. No return can be signed.
     pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
         let store = Measured::new(store);
-        Self { store, mode, clock, signer: None, waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
+        Self { store, mode, clock, signer: None, waiting: FairPlaces::new(MAX_WAITING), rate: None }
     }
 
     /// Signs the returns of merchants who ask for it.
     #[must_use]
     pub fn signing(self, signer: Signer) -> Self {
         Self { signer: Some(signer.into()), ..self }
+    }
+
+    /// Lets each merchant make so many calls.
+    #[must_use]
+    pub fn limiting(self, rate: MerchantRate) -> Self {
+        Self { rate: Some(rate.into()), ..self }
+    }
+
+    /// Counts a call that names a merchant.
+    fn count(&self, named: &MerchantId, tenants: &Tenants) -> Result<(), Error> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        payer(tenants, named).map_or(Ok(()), |merchant| rate.count(merchant))
     }
 
     /// The keys of signed returns; `None` when no return can be signed.
@@ -129,6 +146,9 @@ pub enum Error {
     /// As many calls wait for an outcome as may, and this one would have had to.
     #[error("more calls wait for an outcome than the server takes")]
     TooManyWaiting,
+    /// The merchant has made as many calls as it may, and may make the next one after that time.
+    #[error("the merchant has made as many calls as it may")]
+    RateLimited(Duration),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -38,7 +38,7 @@ impl App {
         let circumstances = self.circumstances(now, Seal::Specimen);
         let (session, merchant, notices) = match source {
             PreviewSource::Session(id) => {
-                let loaded = self.load(id, tenants).await?;
+                let loaded = self.load_counted(id, tenants).await?;
                 let notices = notices(&loaded.session, &unbound(&loaded.session), &loaded.merchant, circumstances);
                 (loaded.session, loaded.merchant, notices)
             }

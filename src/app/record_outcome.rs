@@ -21,8 +21,8 @@ pub struct Recorded {
 impl App {
     /// Records how a session ended, unless that says nothing new.
     pub async fn record_outcome(&self, id: SessionId, report: Ending, tenants: &Tenants) -> Result<Recorded, Error> {
+        let mut session = self.load_counted(id, tenants).await?.session;
         loop {
-            let session = self.load(id, tenants).await?.session;
             let now = self.clock.now();
             let Some(next) = session.record(report.clone(), now) else {
                 return Ok(Recorded { session, applied: false, now });
@@ -31,7 +31,7 @@ impl App {
                 Replaced::Done => return Ok(Recorded { session: next.into(), applied: true, now }),
                 // Somebody else's report came in between: whether this one still says something new is asked again.
                 // Each turn means that another writer got through, and the call's deadline bounds their number.
-                Replaced::Stale => {}
+                Replaced::Stale => session = self.load(id, tenants).await?.session,
             }
         }
     }

@@ -93,7 +93,7 @@ impl ResolveQuery {
 }
 
 /// Calls and pages that wait for an outcome at once. Half of the calls that the server takes at once, so that buyers who
-/// wait, each for up to 30 s, never close the door for those whose answer is known.
+/// wait, each for up to 30 s, never close the door for those whose answer is known. No merchant's buyers take all of them.
 pub(super) const MAX_WAITING: usize = 2_048;
 
 /// What is left of a call's time for sending the answer, once waiting ends.
@@ -109,7 +109,7 @@ impl App {
     pub async fn resolve_with_session(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Resolved, Error> {
         let Loaded { session, merchant } = match (query.outcome, query.wait) {
             (None, wait) if !wait.is_zero() => self.load_ended(query, tenants).await?,
-            _ => self.load(query.session_id, tenants).await?,
+            _ => self.load_counted(query.session_id, tenants).await?,
         };
         let now = self.clock.now();
         let recorded = session.ending_at(now);
@@ -135,20 +135,23 @@ impl App {
         }
         // Before the first look, so that no change between look and wait is missed.
         let mut changes = self.store.changes(query.session_id);
+        let mut loaded = self.load_counted(query.session_id, tenants).await?;
         let mut place = None;
         loop {
-            let loaded = self.load(query.session_id, tenants).await?;
             let now = self.clock.now();
             if loaded.session.ending_at(now).is_some() {
                 return Ok(loaded);
             }
             if place.is_none() {
-                place = Some(self.waiting.try_acquire().map_err(|_| too_many_waiting())?);
+                let merchant = &loaded.session.merchant_id;
+                place = Some(self.waiting.take(Some(merchant)).ok_or_else(too_many_waiting)?);
             }
             // Running out of time is an end too, and nobody announces it.
             let until = until.min(Instant::now() + now.until(loaded.session.expire_time));
-            if tokio::time::timeout_at(until, changes.changed()).await.is_err() {
-                return self.load(query.session_id, tenants).await;
+            let out_of_time = tokio::time::timeout_at(until, changes.changed()).await.is_err();
+            loaded = self.load(query.session_id, tenants).await?;
+            if out_of_time {
+                return Ok(loaded);
             }
         }
     }

@@ -36,6 +36,7 @@ impl App {
         returned: &Returned,
         tenants: &Tenants,
     ) -> Result<Judged, Error> {
+        self.count(merchant_id, tenants)?;
         let now = self.clock.now();
         let keys = self.signing_keys();
         let verified = match returned {

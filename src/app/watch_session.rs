@@ -18,6 +18,8 @@ pub struct SessionWatch {
     tenants: Tenants,
     changes: Changes,
     seen: Option<State>,
+    /// Something was loaded, which counted as the call.
+    begun: bool,
     /// Success was seen: it is final.
     over: bool,
 }
@@ -69,7 +71,7 @@ impl App {
     /// Watches a session for states later than the one that was seen already.
     pub fn watch_session_after(&self, id: SessionId, seen: Option<State>, tenants: &Tenants) -> SessionWatch {
         let (app, tenants) = (self.clone(), tenants.clone());
-        SessionWatch { app, id, tenants, changes: self.store.changes(id), seen, over: false }
+        SessionWatch { app, id, tenants, changes: self.store.changes(id), seen, begun: false, over: false }
     }
 }
 
@@ -80,7 +82,12 @@ impl SessionWatch {
             return Ok(None);
         }
         loop {
-            let session = self.app.load(self.id, &self.tenants).await?.session;
+            let loaded = match self.begun {
+                true => self.app.load(self.id, &self.tenants).await?,
+                false => self.app.load_counted(self.id, &self.tenants).await?,
+            };
+            self.begun = true;
+            let session = loaded.session;
             let now = self.app.clock.now();
             let seen = Seen { session, now };
             let state = seen.state();

@@ -8,7 +8,7 @@ use clap::{Args, builder::BoolishValueParser};
 use std::{
     error::Error,
     net::{AddrParseError, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -77,6 +77,13 @@ pub struct Serve {
 
     #[command(flatten)]
     pub tls: ServeTls,
+
+    /// Calls a second that each merchant may make, and as many at once after a second of silence; more are told
+    /// RATE_LIMITED and when to come again. A call counts for the one merchant of its credential, else for the merchant
+    /// that it names or whose session it names; each request of a stream counts. Buyers' pages do not count, and each
+    /// server counts its own calls [default: no limit].
+    #[arg(long, env = "WAYPOST_MERCHANT_RATE", value_name = "N", help_heading = "Limits")]
+    pub merchant_rate: Option<NonZeroU32>,
 
     /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com` [default: the
     /// address of the page listener].

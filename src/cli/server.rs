@@ -10,7 +10,7 @@ use super::{
     serve_tls::{self, Tls},
 };
 use crate::{
-    app::{App, Clock},
+    app::{App, Clock, MerchantRate},
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl},
@@ -83,11 +83,16 @@ impl Serve {
         let health = Health::starting().await;
         let readiness = Readiness::starting(health.clone());
         let mut server = Server::new(self.limits());
-        let mut redirects = Redirects::new(app.clone()).draining(server.drain());
+        // Callers are limited, and buyers are not.
+        let called = match self.merchant_rate {
+            Some(rate) => app.clone().limiting(MerchantRate::new(rate)),
+            None => app.clone(),
+        };
+        let mut redirects = Redirects::new(called.clone()).draining(server.drain());
         if let Some(Pages { links, .. }) = &pages {
             redirects = redirects.linking(Arc::clone(links));
         }
-        let mut router = Router::new(redirects, Merchants::new(app.clone()), &health);
+        let mut router = Router::new(redirects, Merchants::new(called), &health);
         if self.access.reflection(self.mode()) == Reflection::Off {
             router = router.without_reflection();
         }

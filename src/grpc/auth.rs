@@ -103,6 +103,11 @@ pub fn revoked<T>(request: &Request<T>) -> impl Future<Output = ()> + Send + use
     }
 }
 
+/// The name of a request's credential; `None` without authentication.
+pub fn name<T>(request: &Request<T>) -> Option<&str> {
+    caller(request).map(|caller| caller.name())
+}
+
 fn caller<T>(request: &Request<T>) -> Option<&Arc<Caller>> {
     request.extensions().get()
 }

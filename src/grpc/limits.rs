@@ -30,14 +30,14 @@ pub const MAY_WAIT: [&str; 1] = ["/waypost.v1.RedirectService/ResolveRedirect"];
 /// each of these requests, which the layers do not see.
 pub const TAKES_MANY: [&str; 1] = ["/waypost.v1.RedirectService/ResolveRedirects"];
 
-/// Sessions watched at once; further ones are refused. Each holds a timer, a place in the change feed and, on stores
+/// Sessions watched at once, by [fair shares](crate::app::FairPlaces) of their merchants; further ones are refused. Each holds a timer, a place in the change feed and, on stores
 /// that other servers write to, a question to the store from time to time.
 pub const MAX_WATCHES: usize = 4_096;
 
 /// The longest that one watch lasts: as long as a connection, which has to end for balancers to see new servers.
 pub const MAX_WATCH_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// Streams of resolves at once; further ones are refused. A gateway needs one or two for each of its processes. With the
+/// Streams of resolves at once, by fair shares of their callers' credentials; further ones are refused. A gateway needs one or two for each of its processes. With the
 /// three limits below this bounds what is in progress beside [`Limits::max_calls`], which counts a stream until it has
 /// begun only: 256 x 64 requests that read the store, and 4,096 that wait.
 pub const MAX_RESOLVE_STREAMS: usize = 256;
@@ -57,7 +57,7 @@ pub const MAX_RESOLVE_STREAM_AGE: Duration = MAX_WATCH_AGE;
 /// below. It also bounds what a peer makes us reserve, as tonic reserves the length that the message's head claims.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
-/// What a caller is told to wait after [`Limits::max_calls`]: calls last milliseconds, so places come free soon.
+/// What a caller is told to wait after overload: calls last milliseconds, so places come free soon.
 pub const RETRY_AFTER_OVERLOAD: Duration = Duration::from_millis(100);
 
 /// What a caller is told to wait after a deadline. Longer than after overload, as something was slow for seconds.

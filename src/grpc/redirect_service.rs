@@ -9,9 +9,12 @@ use super::{
     to_proto,
 };
 use crate::{
-    app::{App, CreatedSession, Draft, Error, PreviewSource, ResolveQuery, Seen, SessionWatch, Vouching},
+    app::{
+        App, CreatedSession, Draft, Error, FairPlace, FairPlaces, PreviewSource, ResolveQuery, Seen, SessionWatch,
+        Vouching,
+    },
     callers::Scope,
-    model::{SessionId, Tenants, Violations},
+    model::{MerchantId, SessionId, Tenants, Violations},
     pages::Links,
     proto::v1::{self, ErrorReason, preview_redirects_request::Source, redirect_service_server::RedirectService},
     server::Drain,
@@ -27,10 +30,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, sleep_until},
-};
+use tokio::time::{sleep, sleep_until};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// The service.
@@ -39,8 +39,9 @@ pub struct Redirects {
     app: App,
     links: Option<Arc<Links>>,
     drain: Option<Drain>,
-    watches: Arc<Semaphore>,
-    resolve_streams: Arc<Semaphore>,
+    watches: FairPlaces<MerchantId>,
+    /// By the credential's name.
+    resolve_streams: FairPlaces<String>,
 }
 
 impl Redirects {
@@ -50,8 +51,8 @@ impl Redirects {
             app,
             links: None,
             drain: None,
-            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
-            resolve_streams: Arc::new(Semaphore::new(MAX_RESOLVE_STREAMS)),
+            watches: FairPlaces::new(MAX_WATCHES),
+            resolve_streams: FairPlaces::new(MAX_RESOLVE_STREAMS),
         }
     }
 
@@ -176,7 +177,10 @@ impl RedirectService for Redirects {
         &self,
         request: Request<Streaming<v1::ResolveRedirectsRequest>>,
     ) -> Result<Response<Self::ResolveRedirectsStream>, Status> {
-        let place = Arc::clone(&self.resolve_streams).try_acquire_owned().map_err(|_| too_many_resolve_streams())?;
+        let place = self
+            .resolve_streams
+            .take(auth::name(&request).map(str::to_owned).as_ref())
+            .ok_or_else(too_many_resolve_streams)?;
         let time = request.extensions().get::<TimeOfEach>().copied();
         let time = time.unwrap_or_else(|| TimeOfEach::new(&Limits::default()));
         let resolver = Resolver {
@@ -206,10 +210,11 @@ impl RedirectService for Redirects {
         let mut violations = Violations::default();
         let id = from_proto::session_id(&request.get_ref().session_id, &mut violations);
         let id = id.ok_or_else(|| to_status(Error::Invalid(violations)))?;
-        let place = Arc::clone(&self.watches).try_acquire_owned().map_err(|_| too_many_watches())?;
         let mut watch = self.app.watch_session(id, &auth::tenants(&request));
         // Loaded before the answer begins, so that an unknown session is an ordinary error.
         let first = watch.next().await.map_err(to_status)?;
+        let merchant = first.as_ref().map(|seen| &seen.session.merchant_id);
+        let place = self.watches.take(merchant).ok_or_else(too_many_watches)?;
         let state = Watching {
             service: self.clone(),
             watch,
@@ -266,7 +271,7 @@ struct Watching {
     service: Redirects,
     watch: SessionWatch,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _place: OwnedSemaphorePermit,
+    _place: FairPlace<MerchantId>,
 }
 
 impl Watching {

@@ -10,18 +10,19 @@
 //! [`Phase`] for how it ends.
 
 use super::{
-    from_proto,
+    from_proto, lateness,
     layers::{
         deadline::{TimeOfEach, exceeded},
         foreign::explain,
         panic::fault,
+        shed::overloaded,
     },
     limits::{MAX_RESOLVES_IN_PROGRESS, MAX_RESOLVES_WAITING_PER_STREAM, RETRY_AFTER_OVERLOAD},
     status::{self, to_status},
     to_proto,
 };
 use crate::{
-    app::{App, Error, ResolveQuery, Vouching},
+    app::{App, Error, FairPlace, ResolveQuery, Vouching},
     model::Tenants,
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
@@ -37,7 +38,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{
-    sync::OwnedSemaphorePermit,
     task::coop::poll_proceed,
     time::{Instant, Sleep, sleep_until},
 };
@@ -56,7 +56,11 @@ pub struct ResolveStream<R> {
     interrupted: Vec<u64>,
     /// Requests read since `end` was last looked at.
     unlooked: usize,
-    _place: OwnedSemaphorePermit,
+    /// Something is kept whose timer runs only once it was polled.
+    unpolled: bool,
+    /// When this stream had used up its turn and left it to others.
+    yielded: Option<Instant>,
+    _place: FairPlace<String>,
 }
 
 /// What every request of a stream is resolved with.
@@ -92,7 +96,7 @@ impl<R> ResolveStream<R> {
         requests: R,
         resolver: Resolver,
         end: impl Future<Output = Status> + Send + 'static,
-        place: OwnedSemaphorePermit,
+        place: FairPlace<String>,
     ) -> Self {
         Self {
             requests,
@@ -103,6 +107,8 @@ impl<R> ResolveStream<R> {
             waiting: FuturesUnordered::new(),
             interrupted: Vec::new(),
             unlooked: 0,
+            unpolled: false,
+            yielded: None,
             _place: place,
         }
     }
@@ -115,8 +121,15 @@ where
     type Item = Result<v1::ResolveRedirectsResponse, Status>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let turn = ready!(poll_proceed(cx));
-        let polled = self.get_mut().poll_answer(cx);
+        let this = self.get_mut();
+        let Poll::Ready(turn) = poll_proceed(cx) else {
+            this.yielded = Some(Instant::now());
+            return Poll::Pending;
+        };
+        if let Some(since) = this.yielded.take() {
+            lateness::had_to_wait(since.into_std());
+        }
+        let polled = this.poll_answer(cx);
         if polled.is_ready() {
             turn.made_progress();
         }
@@ -142,6 +155,7 @@ where
             match self.poll_request(cx) {
                 Poll::Ready(Some(answer)) => return Poll::Ready(Some(Ok(answer))),
                 Poll::Ready(None) => return self.poll_finish(),
+                Poll::Pending if self.unpolled => {}
                 // Looked at only now, as a stream that is busy comes to its end a little later.
                 Poll::Pending if self.look_for_end(cx) => {}
                 Poll::Pending => return Poll::Pending,
@@ -151,6 +165,7 @@ where
 
     /// The next answer to a request that was kept.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Option<v1::ResolveRedirectsResponse> {
+        self.unpolled = false;
         if let Some(correlation_id) = self.interrupted.pop() {
             return Some(respond(correlation_id, to_answer(&interrupted())));
         }
@@ -190,6 +205,18 @@ where
         cx: &mut Context<'_>,
     ) -> Option<v1::ResolveRedirectsResponse> {
         let v1::ResolveRedirectsRequest { correlation_id, resolve } = request;
+        let Some(begun) = lateness::begin_item() else { return Some(respond(correlation_id, overloaded_answer())) };
+        let answer = self.begin_resolve(correlation_id, resolve, cx);
+        begun.end_item();
+        answer
+    }
+
+    fn begin_resolve(
+        &mut self,
+        correlation_id: u64,
+        resolve: Option<v1::ResolveRedirectRequest>,
+        cx: &mut Context<'_>,
+    ) -> Option<v1::ResolveRedirectsResponse> {
         let time = self.resolver.time;
         // The clock is asked and a timer made only for what may wait, and for what is not answered at once.
         let until = |timeout| {
@@ -214,6 +241,7 @@ where
         }
         let timer = Box::pin(sleep_until(deadline.unwrap_or_else(|| until(time.timeout))));
         let kept = InProgress { correlation_id, call, timer };
+        self.unpolled = true;
         if !waits {
             self.in_progress.push(kept);
             return None;
@@ -306,6 +334,15 @@ fn panicked() -> Answer {
 pub fn interrupted() -> Status {
     let text = "the stream of resolves ended before it was closed: call again and ask what was not answered";
     status::retryable(Code::Unavailable, ErrorReason::ResolvesInterrupted, text, RETRY_AFTER_OVERLOAD)
+}
+
+thread_local! {
+    /// Made once, as it is needed most when there is no time to make it.
+    static OVERLOADED: Answer = to_answer(&overloaded());
+}
+
+fn overloaded_answer() -> Answer {
+    OVERLOADED.with(Answer::clone)
 }
 
 fn too_many_waiting() -> Status {

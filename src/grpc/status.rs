@@ -72,6 +72,10 @@ pub fn to_status(failed: Error) -> Status {
             let text = "more calls wait for an outcome than the server takes: try again, or ask without `wait`";
             retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_WAITING)
         }
+        Error::RateLimited(wait) => {
+            let text = "this merchant has made as many calls as it may in a second: wait as long as RetryInfo says";
+            retryable(Code::ResourceExhausted, ErrorReason::RateLimited, text, wait.max(LEAST_WAIT))
+        }
         Error::Store(StoreError::Unavailable(cause)) => {
             tracing::error!(cause, "the store is unavailable");
             let text = "the store did not answer: try again";
@@ -151,6 +155,9 @@ fn cut_encoded(text: &str) -> String {
 
 /// Calls wait for seconds, so that a place comes free within some tenths of one.
 const RETRY_AFTER_WAITING: Duration = Duration::from_millis(500);
+
+/// Shorter waits are none to a caller, whose clock counts milliseconds.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// A database that is failing over is back within seconds.
 const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(1);

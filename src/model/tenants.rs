@@ -20,6 +20,14 @@ impl Tenants {
         Self::Only(merchants.into())
     }
 
+    /// The merchant, if it is a single one.
+    pub fn only_one(&self) -> Option<&MerchantId> {
+        match self {
+            Self::Only(merchants) if let [one] = &**merchants => Some(one),
+            Self::All | Self::Only(_) => None,
+        }
+    }
+
     /// Whether that merchant is one of them.
     pub fn include(&self, merchant: &MerchantId) -> bool {
         match self {

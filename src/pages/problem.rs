@@ -51,12 +51,13 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
             fault(pages, headers)
         }
         Error::TooManyWaiting => unavailable(pages, headers),
-        // Pages neither create nor change settings, name no outcome, and act for every merchant.
+        // Pages neither create nor change settings, name no outcome, act for every merchant, and count for none.
         Error::Invalid(_)
         | Error::KeyReused
         | Error::MayNotVouch
         | Error::EtagMismatch
         | Error::OtherMerchant
+        | Error::RateLimited(_)
         | Error::NoSigningKeys => {
             tracing::error!(%error, "a page failed for a reason that it cannot have");
             fault(pages, headers)

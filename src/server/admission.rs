@@ -6,7 +6,7 @@
 use super::limits::Places;
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,9 +59,17 @@ impl Admission {
 impl Place {
     /// Takes the place for `peer`, or gives it back when the peer has as many as it may.
     pub(super) fn take(self, peer: IpAddr) -> Option<Ticket> {
-        // An IPv4 peer of a dual-stack listener is the same peer as on an IPv4 listener.
-        let peer = peer.to_canonical();
+        let peer = network(peer);
         self.peers.enter(peer).then(|| Ticket { _permit: self.permit, peers: self.peers, peer })
+    }
+}
+
+/// What stands for a peer: its IPv4 address, or the /64 of its IPv6 address, as whoever has one address of a /64 has all
+/// of them. An IPv4 peer of a dual-stack listener is the same peer as on an IPv4 listener.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -91,5 +99,37 @@ impl Peers {
                 open.remove(&peer);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_or_the_64_of_an_ipv6_one() {
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+        ] {
+            let network = |text: &str| network(text.parse().unwrap());
+            assert_eq!(network(one) == network(other), same, "{one} and {other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_one_64_share_its_places() {
+        let two = std::num::NonZeroUsize::new(2).unwrap();
+        let admission = Admission::new(&Places { max_connections_per_peer: two, ..Places::default() });
+        let take = async |text: &str| admission.place().await.take(text.parse().unwrap());
+        let (one, other) = (take("2001:db8::1").await, take("2001:db8::2").await);
+        assert!(one.is_some() && other.is_some());
+        assert!(take("2001:db8::3").await.is_none() && take("2001:db8:0:1::3").await.is_some());
+        drop(one);
+        assert!(take("2001:db8::3").await.is_some());
     }
 }

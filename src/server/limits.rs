@@ -58,7 +58,7 @@ pub struct Places {
     /// below the process's limit of descriptors.
     pub max_connections: NonZeroUsize,
 
-    /// Open connections of one IP address. What exceeds it is closed at once, so that one client that leaks
+    /// Open connections of one IPv4 address or one /64 of IPv6 addresses. What exceeds it is closed at once, so that one client that leaks
     /// connections does not use up [`Places::max_connections`] for the others. Default 1,000: well above a proxy's
     /// pool, a tenth of the whole.
     pub max_connections_per_peer: NonZeroUsize,

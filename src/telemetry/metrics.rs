@@ -93,8 +93,9 @@ pub static STREAMED_RESOLVES: Counter<{ CODES.len() }> = Counter::new(About {
 /// What was refused for want of room.
 pub static SHEDS: Counter<{ SHED_REASONS.len() }> = Counter::new(About {
     name: "waypost_sheds_total",
-    help: "What was refused with RESOURCE_EXHAUSTED because as much was in progress as the server takes: calls of all \
-           kinds, calls that wait for an outcome, waiting requests of one stream, watches, streams of resolves.",
+    help: "What was refused with RESOURCE_EXHAUSTED: because as much was in progress as the server takes (calls of all \
+           kinds, calls that wait for an outcome, waiting requests of one stream, watches, streams of resolves), because \
+           its worker was late, or because its merchant had made as many calls as it may.",
     labels: &[Label { name: "reason", values: &SHED_REASONS }],
 });
 
@@ -406,7 +407,8 @@ const OUTCOMES: [&str; Outcome::ALL.len()] = [
 
 const SOURCES: [&str; 3] = ["settings", "request", "hosted_page"];
 
-const SHED_REASONS: [&str; 5] = ["calls", "waiting", "waiting_in_stream", "watches", "resolve_streams"];
+const SHED_REASONS: [&str; 7] =
+    ["calls", "waiting", "waiting_in_stream", "watches", "resolve_streams", "late", "merchant_rate"];
 
 const ROUTES: [&str; 7] = ["return", "events", "checkout", "shop", "assets", "jwks", "other"];
 
@@ -472,6 +474,10 @@ pub enum Shed {
     Watches,
     /// As many streams of resolves are open.
     ResolveStreams,
+    /// The worker has not the time for it.
+    Late,
+    /// The merchant has made as many calls as it may.
+    MerchantRate,
 }
 
 impl Shed {
@@ -571,7 +577,7 @@ mod tests {
         assert!(Outcome::ALL.iter().enumerate().all(|(at, outcome)| *outcome as usize == at));
         assert!(Level::ALL.iter().enumerate().all(|(at, level)| *level as usize == at));
         assert_eq!(SOURCES[Level::Settings as usize], "settings");
-        assert_eq!(SHED_REASONS[Shed::ResolveStreams as usize], "resolve_streams");
+        assert_eq!(SHED_REASONS[Shed::MerchantRate as usize], "merchant_rate");
         assert_eq!(OPERATIONS[Operation::Ping as usize], "ping");
         assert_eq!(ROUTES[Route::Other as usize], "other");
         assert_eq!(LISTENERS[Listener::Ops as usize], "ops");

@@ -1,17 +1,18 @@
-//! Refuses calls at once while as many as the server takes are in progress: a queue would only make everyone late.
+//! Refuses calls at once while as many as the server takes are in progress, or their worker is [late](crate::grpc::lateness): a queue
+//! would only make everyone late.
 //!
 //! Health is never refused: a server that is full is not ill, and killing it would make the others fuller. A stream
 //! counts until its answer begins; how many there can be, and how much they may have in progress, is bounded by the
-//! services themselves ([`crate::grpc::limits`]).
+//! services themselves ([`crate::grpc::limits`]), and a late worker refuses their requests one by one.
 
-use super::{Passed, Response, refuse};
+use super::{Passed, Response};
 use crate::{
-    grpc::{limits::RETRY_AFTER_OVERLOAD, status},
+    grpc::{lateness::Queued, limits::RETRY_AFTER_OVERLOAD, status},
     proto::v1::ErrorReason,
     telemetry::metrics,
 };
-use futures_util::future::Either;
-use http::Request;
+use futures_util::future::{Either, ready};
+use http::{HeaderMap, Request};
 use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -64,11 +65,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let place = Place::take(&self.calls);
-        if place.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return refuse(overloaded());
+        if request.uri().path().starts_with(HEALTH) {
+            return Either::Right(Counted { call: self.inner.call(request), place: None, queued: None });
         }
-        Either::Right(Counted { call: self.inner.call(request), _place: place })
+        let Some(place) = Place::take(&self.calls) else {
+            metrics::Shed::Calls.count();
+            return refuse();
+        };
+        let Some(queued) = Queued::arrive() else { return refuse() };
+        Either::Right(Counted { call: self.inner.call(request), place: Some(place), queued: Some(queued) })
     }
 }
 
@@ -88,23 +93,44 @@ impl Drop for Place {
 }
 
 pin_project! {
-    /// A call that holds its place.
+    /// A call that holds its place, and waits for its turn.
     pub struct Counted<F> {
         #[pin] call: F,
-        _place: Option<Place>,
+        place: Option<Place>,
+        queued: Option<Queued>,
     }
 }
 
-impl<F: Future> Future for Counted<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Counted<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll(cx)
+        let this = self.project();
+        let Some(queued) = this.queued.take() else { return this.call.poll(cx) };
+        let Some(begun) = queued.begin() else { return Poll::Ready(Ok(refusal())) };
+        let polled = this.call.poll(cx);
+        begun.end();
+        polled
     }
 }
 
-fn overloaded() -> Status {
-    metrics::Shed::Calls.count();
-    let text = "more calls are in progress than the server takes; this one was not begun";
+thread_local! {
+    /// What a refused call is answered. Made once, as it is needed most when there is no time to make it.
+    static OVERLOADED: HeaderMap = overloaded().into_http::<Body>().into_parts().0.headers;
+}
+
+fn refuse<F>() -> Passed<F> {
+    Either::Left(ready(Ok(refusal())))
+}
+
+fn refusal() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = OVERLOADED.with(HeaderMap::clone);
+    response
+}
+
+/// The error of a call, or of a request of a stream, that the server has no time for.
+pub(in crate::grpc) fn overloaded() -> Status {
+    let text = "more is asked of the server than it can do; this was not begun";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }

@@ -1,0 +1,360 @@
+//! How late this worker is, and who is refused because of that.
+//!
+//! A call that has arrived waits for its turn in its worker's queue, and under a load that the worker cannot bear that
+//! queue only ever grows. As CoDel does it (RFC 8289), a worker counts as late once no call has had its turn within
+//! [`TARGET`] for an [`INTERVAL`]: a burst is not overload. While it is late, a call that would wait longer than
+//! [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it, as so many stood in front of them
+//! and so long did it take. What had queued up before is refused when its turn comes, if that is after [`TOO_OLD`].
+//!
+//! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
+//! [part](PART_OF_REFUSALS) of the worker's time and no more: what cannot be refused within that part is served, and what
+//! cannot be served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that refused all it could
+//! would be busy with nothing else.
+//!
+//! A worker is a thread, so all of this is of its thread and costs a call two looks at the clock.
+
+use crate::telemetry::metrics::Shed;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+/// A wait for the turn that is well above what a worker does for a few dozen calls, and that no buyer notices.
+const TARGET: Duration = Duration::from_millis(5);
+
+/// How long nobody may have waited for less. Longer than bursts last, and well below a caller's deadline.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The longest wait that a late worker lets a call begin. Callers who are refused wait up to twice as long to be told,
+/// once for their connection's turn and once for their answer's, which is to be below [`TARGET`].
+const QUEUE: Duration = Duration::from_millis(2);
+
+/// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
+const TOO_OLD: Duration = Duration::from_millis(10);
+
+/// The wait for their stream's turn after which a late worker refuses requests of streams. Much longer than [`QUEUE`]: a
+/// stream holds no more than its window, which also holds back its caller, and a turn is waited for by many requests at
+/// once, so that one that the system takes from the worker must not cost them all.
+const STREAMS_TURN: Duration = Duration::from_millis(100);
+
+/// Calls that may always stand in the queue, so that a worker whose calls last longer than [`QUEUE`] has work to go on
+/// with.
+const ALWAYS_QUEUED: u32 = 2;
+
+/// Of a late worker's time, refusals get at most one part in so many.
+const PART_OF_REFUSALS: u32 = 10;
+
+/// What HTTP/2 costs for a call, refused or not.
+const HTTP2: Duration = Duration::from_micros(5);
+
+/// What a request of a stream costs that is refused.
+const ITEM: Duration = Duration::from_nanos(500);
+
+/// The most time for refusals that is saved up, so that the first of them are told at once.
+const MOST_SAVED: Duration = Duration::from_millis(20);
+
+/// The least time between two lines of the log about refused calls.
+const LOGGED_EVERY: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static WORKER: Worker = Worker::new();
+}
+
+/// A call that waits for its turn.
+#[derive(Debug)]
+pub struct Queued {
+    since: Instant,
+    /// It and those that stood before it.
+    place: u32,
+}
+
+/// Work whose time is taken, if anybody wants to know it.
+#[derive(Debug)]
+pub struct Begun(Option<Instant>);
+
+impl Queued {
+    /// Queues a call that has just arrived. `None` when it is to be refused.
+    pub fn arrive() -> Option<Self> {
+        WORKER.with(|worker| worker.arrive(Instant::now()))
+    }
+
+    /// The call's turn has come. `None` when it is to be refused after all.
+    pub fn begin(self) -> Option<Begun> {
+        WORKER.with(|worker| worker.begin(&self, Instant::now()))
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        // A thread that ends has no queue any more.
+        let _ = WORKER.try_with(|worker| worker.queued.set(worker.queued.get().saturating_sub(1)));
+    }
+}
+
+impl Begun {
+    /// The work of this turn is done.
+    pub fn end(self) {
+        if let Some(since) = self.0 {
+            WORKER.with(|worker| worker.earn(since.elapsed() + HTTP2));
+        }
+    }
+
+    /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
+    pub fn end_item(self) {
+        if let Some(since) = self.0 {
+            WORKER.with(|worker| worker.earn(since.elapsed()));
+        }
+    }
+}
+
+/// A request of a stream has its turn now. `None` when it is to be refused.
+pub fn begin_item() -> Option<Begun> {
+    WORKER.with(Worker::begin_item)
+}
+
+/// Something waited for its turn since then, and has it now.
+pub fn had_to_wait(since: Instant) {
+    WORKER.with(|worker| {
+        let now = Instant::now();
+        worker.observe(now.duration_since(since), now);
+    });
+}
+
+/// What a worker knows of its lateness.
+struct Worker {
+    /// Calls that arrived and had no turn yet.
+    queued: Cell<u32>,
+    /// How long a call waits for each of those that stand before it, and for itself.
+    wait_each: Cell<Duration>,
+    last_wait: Cell<Duration>,
+    /// When somebody last had a turn.
+    last_turn: Cell<Instant>,
+    /// Since when nobody has had a turn within [`TARGET`].
+    behind_since: Cell<Option<Instant>>,
+    late: Cell<bool>,
+    /// Time that refusals may take.
+    saved: Cell<Duration>,
+    last_refusal: Cell<Instant>,
+    untold_refusals: Cell<u64>,
+    told: Cell<Option<Instant>>,
+}
+
+impl Worker {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            queued: Cell::new(0),
+            wait_each: Cell::new(Duration::ZERO),
+            last_wait: Cell::new(Duration::ZERO),
+            last_turn: Cell::new(now),
+            behind_since: Cell::new(None),
+            late: Cell::new(false),
+            saved: Cell::new(MOST_SAVED),
+            last_refusal: Cell::new(now),
+            untold_refusals: Cell::new(0),
+            told: Cell::new(None),
+        }
+    }
+
+    fn arrive(&self, now: Instant) -> Option<Queued> {
+        let place = self.queued.get() + 1;
+        let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
+        if self.late.get() && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
+            return None;
+        }
+        self.queued.set(place);
+        Some(Queued { since: now, place })
+    }
+
+    fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
+        let wait = now.duration_since(queued.since);
+        // Weighed one to seven with what was known: some dozens of calls make it.
+        self.wait_each.set((self.wait_each.get() * 7 + wait / queued.place) / 8);
+        self.observe(wait, now);
+        if !self.late.get() {
+            return Some(Begun(None));
+        }
+        if wait > TOO_OLD && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
+    }
+
+    fn begin_item(&self) -> Option<Begun> {
+        if !self.late.get() {
+            return Some(Begun(None));
+        }
+        if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
+            return None;
+        }
+        Some(Begun(Some(Instant::now())))
+    }
+
+    fn observe(&self, wait: Duration, now: Instant) {
+        self.last_wait.set(wait);
+        if now.duration_since(self.last_turn.replace(now)) > INTERVAL {
+            // Nobody was there meanwhile, so that nobody waited.
+            self.behind_since.set(None);
+            self.late.set(false);
+        }
+        if wait > TARGET {
+            let since = self.behind_since.get().unwrap_or(now);
+            self.behind_since.set(Some(since));
+            self.late.set(self.late.get() || now.duration_since(since) >= INTERVAL);
+        } else {
+            self.behind_since.set(None);
+            // While some are refused the others do not wait for long, which is no reason to stop.
+            let refuses = self.late.get() && now.duration_since(self.last_refusal.get()) < INTERVAL;
+            self.late.set(refuses);
+        }
+    }
+
+    /// Whether there is time left for a refusal that costs so much. Takes it.
+    fn refuse(&self, cost: Duration) -> bool {
+        let Some(left) = self.saved.get().checked_sub(cost) else { return false };
+        self.saved.set(left);
+        // Exact enough, and no look at the clock.
+        self.last_refusal.set(self.last_turn.get());
+        Shed::Late.count();
+        self.tell();
+        true
+    }
+
+    fn earn(&self, worked: Duration) {
+        self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (PART_OF_REFUSALS - 1)));
+    }
+
+    fn tell(&self) {
+        let (now, refused) = (self.last_turn.get(), self.untold_refusals.get() + 1);
+        self.untold_refusals.set(refused);
+        if self.told.get().is_none_or(|told| now.duration_since(told) > LOGGED_EVERY) {
+            tracing::warn!(refused, "calls are refused: more is asked of this worker than it can do");
+            self.untold_refusals.set(0);
+            self.told.set(Some(now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A worker that does one call after the other, each in `cost`, and calls that arrive each `every`.
+    struct Scene {
+        worker: Worker,
+        now: Instant,
+        queue: std::collections::VecDeque<Queued>,
+        served: u32,
+        refused: u32,
+        longest: Duration,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let (worker, now) = (Worker::new(), Instant::now());
+            Self { worker, now, queue: Default::default(), served: 0, refused: 0, longest: Duration::ZERO }
+        }
+
+        /// Goes on for that long. Refusing takes no time here.
+        fn load(&mut self, length: Duration, every: Duration, cost: Duration) {
+            (self.served, self.refused, self.longest) = (0, 0, Duration::ZERO);
+            let (begin, mut next) = (self.now, self.now);
+            while self.now < begin + length {
+                while next <= self.now {
+                    match self.worker.arrive(next) {
+                        Some(queued) => self.queue.push_back(queued),
+                        None => self.refused += 1,
+                    }
+                    next += every;
+                }
+                let Some(queued) = self.queue.pop_front() else {
+                    self.now = next;
+                    continue;
+                };
+                self.longest = self.longest.max(self.now - queued.since);
+                let begun = self.worker.begin(&queued, self.now);
+                // Of this worker, which is not that of this thread.
+                std::mem::forget(queued);
+                self.worker.queued.set(self.worker.queued.get() - 1);
+                let Some(Begun(late)) = begun else {
+                    self.refused += 1;
+                    continue;
+                };
+                self.now += cost;
+                if late.is_some() {
+                    self.worker.earn(cost + HTTP2);
+                }
+                self.served += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_in_time_refuses_nothing_and_a_burst_is_no_overload() {
+        let mut scene = Scene::new();
+        scene.load(1_000 * MS, 2 * MS, MS);
+        assert_eq!((scene.refused, scene.served), (0, 500));
+        // 40 ms of work at once.
+        scene.load(4 * MS, MS / 10, MS);
+        scene.load(1_000 * MS, 2 * MS, MS);
+        assert_eq!(scene.refused, 0);
+    }
+
+    #[test]
+    fn a_late_worker_refuses_what_is_too_much_and_works_on_with_a_short_queue() {
+        let mut scene = Scene::new();
+        // Ten times what it can do.
+        scene.load(200 * MS, MS / 20, MS / 2);
+        scene.load(1_000 * MS, MS / 20, MS / 2);
+        assert_eq!(scene.served, 2_000, "it is never without work");
+        assert!(scene.refused > 17_000, "{}", scene.refused);
+        assert!(scene.longest <= QUEUE + MS, "{:?}", scene.longest);
+    }
+
+    #[test]
+    fn a_worker_that_has_less_to_do_again_refuses_nothing() {
+        let mut scene = Scene::new();
+        scene.load(1_000 * MS, MS / 10, MS);
+        assert!(scene.refused > 0);
+        scene.load(3_000 * MS, 2 * MS, MS);
+        scene.load(1_000 * MS, 2 * MS, MS);
+        assert!(!scene.worker.late.get() && scene.refused == 0);
+    }
+
+    #[test]
+    fn refusals_never_get_more_than_their_part_of_the_time() {
+        let mut scene = Scene::new();
+        let cost = Duration::from_micros(10);
+        scene.load(1_000 * MS, cost / 10, cost);
+        let (refusing, working) = (HTTP2 * scene.refused, (cost + HTTP2) * scene.served);
+        assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (PART_OF_REFUSALS - 1), "{refusing:?}");
+    }
+
+    #[test]
+    fn requests_of_streams_are_refused_by_a_late_worker_and_by_no_other() {
+        let worker = Worker::new();
+        let mut now = Instant::now();
+        for wait in [MS, 20 * MS, 120 * MS] {
+            for _ in 0..20 {
+                now += 10 * MS;
+                worker.observe(wait, now);
+            }
+            assert_eq!(worker.begin_item().is_none(), wait > STREAMS_TURN, "{wait:?}");
+        }
+        // Refused as long as its queue is long.
+        worker.observe(MS, now);
+        assert!(worker.begin_item().is_some());
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_before_its_turn_leaves_the_queue() {
+        std::thread::spawn(|| {
+            let (one, other) = (Queued::arrive().unwrap(), Queued::arrive().unwrap());
+            assert_eq!(WORKER.with(|worker| worker.queued.get()), 2);
+            drop(one);
+            other.begin().unwrap().end();
+            assert_eq!(WORKER.with(|worker| worker.queued.get()), 0);
+        })
+        .join()
+        .unwrap();
+    }
+}
