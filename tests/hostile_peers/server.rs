@@ -123,6 +123,7 @@ fn command() -> Command {
     let built = env::var_os("WAYPOST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_waypost").into());
     let mut command = Command::new(built);
     command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
-    command.args(["--ops-addr", "off", "--workers", "1"]);
+    // A line for each call is what calls cost; what is bounded is what else there is to say.
+    command.args(["--ops-addr", "off", "--workers", "1", "--log", "info,waypost::calls=warn"]);
     command
 }

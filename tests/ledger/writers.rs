@@ -306,8 +306,8 @@ impl Shared {
             let answer = call(gate.server.clone().expect("it was open")).await;
             let Err(status) = answer else { return (answer, tries) };
             match reason(&status) {
-                // The server lives and cannot tell.
-                Some("STORE_UNAVAILABLE" | "DEADLINE_EXCEEDED") => {
+                // The server lives and cannot tell, or has too much to do.
+                Some("STORE_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "OVERLOADED") => {
                     let advised = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay);
                     assert!(advised.is_some(), "nothing says when to come again: {status}");
                 }
@@ -372,13 +372,14 @@ impl Shared {
     }
 }
 
-/// Calls until it is answered: a database that has just come back on a busy machine may take longer than a call does.
+/// Calls until it is answered: a database that has just come back on a busy machine may take longer than a call does, and
+/// a server that is asked many things at once may refuse some.
 async fn answered<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
     let began = Instant::now();
     loop {
         match call().await {
             Err(status)
-                if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+                if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
                     && began.elapsed() < PATIENCE => {}
             answer => return answer,
         }
