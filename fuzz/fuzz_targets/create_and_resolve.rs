@@ -50,7 +50,7 @@ async fn run(input: Input) {
         ..Merchant::default()
     };
     // Refused settings are simply not there.
-    let settings = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
+    let settings = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
     let _ = merchants.update_merchant(Request::new(settings)).await;
     let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(input.metadata.1.clone())) };
     let metadata = Some(prost_types::Struct { fields: BTreeMap::from([(input.metadata.0.clone(), value)]) });

@@ -6,7 +6,7 @@ use super::{
     table::{Table, visible},
     time,
 };
-use crate::proto::v1::{self, merchant_service_client::MerchantServiceClient};
+use crate::proto::v1;
 use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use prost_types::FieldMask;
 use std::time::Duration;
@@ -48,10 +48,7 @@ pub struct Get {
 impl Get {
     fn run(self) -> Result<String, Failure> {
         let request = v1::GetMerchantRequest { merchant_id: self.merchant_id };
-        let answer = self
-            .client
-            .connection
-            .call(request, async |channel, request| MerchantServiceClient::new(channel).get_merchant(request).await)?;
+        let answer = self.client.connection.ask(async |client| client.get_merchant(request).await)?;
         self.client.show(&answer, |answer| describe(answer.merchant.as_ref()))
     }
 }
@@ -173,10 +170,9 @@ impl Set {
         let request = v1::UpdateMerchantRequest {
             update_mask: Some(FieldMask { paths: self.fields.mask()? }),
             merchant: Some(self.fields.merchant(self.merchant_id, self.etag.unwrap_or_default())),
+            validate_only: false,
         };
-        let answer = self.client.connection.call(request, async |channel, request| {
-            MerchantServiceClient::new(channel).update_merchant(request).await
-        })?;
+        let answer = self.client.connection.ask(async |client| client.update_merchant(request).await)?;
         self.client.show(&answer, |answer| describe(answer.merchant.as_ref()))
     }
 }

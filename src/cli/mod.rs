@@ -22,7 +22,6 @@ mod resolve;
 mod store;
 mod verify;
 
-mod address;
 mod body;
 mod client;
 mod client_tls;

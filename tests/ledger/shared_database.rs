@@ -129,7 +129,7 @@ async fn origins_that_one_server_tightened_bind_the_other_at_once() {
         let origin = if allowed { "https://shop.example.com" } else { "https://elsewhere.example.com" };
         let merchant =
             Merchant { merchant_id: "m1".into(), allowed_origins: vec![origin.into()], ..Merchant::default() };
-        let update = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
+        let update = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
         MerchantServiceClient::new(one.clone()).update_merchant(update).await.expect("updated");
         let redirect = resolve(&other, &id, Duration::ZERO).await.expect("answered");
         let source = if allowed { Source::Request } else { Source::HostedPage };

@@ -14,6 +14,7 @@ use crate::{
         failure::Failure,
         time::{parse_span, span},
     },
+    client::Credential,
     proto::v1::{Outcome, redirect_service_client::RedirectServiceClient},
 };
 use clap::{Args, value_parser};
@@ -150,17 +151,21 @@ impl Load {
             return Err(self.connection.out_of_time());
         }
         match &tally.first_error {
-            Some(status) if tally.answered == 0 => Err(self.connection.failure(status.clone())),
+            Some(status) if tally.answered == 0 => Err(self.connection.failure_of(status)),
             _ => Ok(Report::new(self.settings(work), &tally, cpu)),
         }
     }
 
     /// Opens the connections.
     async fn lines(&self) -> Result<Vec<Line>, Failure> {
-        let (secret, merchant_id) = (self.connection.token.header()?, Rc::from(&*self.merchant));
+        let (credential, merchant_id) = (self.connection.token.credential()?, Rc::from(&*self.merchant));
+        let secret = credential.as_ref().map(Credential::header);
         let mut lines = Vec::with_capacity(self.connections.into());
         for _ in 0..self.connections {
-            let client = RedirectServiceClient::new(self.connection.connect().await?);
+            let client = self.connection.open(None)?;
+            // Connects, which is not to be measured; everybody may ask for the health.
+            client.check_health("").await.map_err(|error| self.connection.failure(error))?;
+            let client = RedirectServiceClient::new(client.channel());
             lines.push(Line { client, secret: secret.clone(), merchant_id: Rc::clone(&merchant_id) });
         }
         Ok(lines)
@@ -196,7 +201,7 @@ impl Load {
         let mut sessions = Vec::new();
         while let Some(created) = creators.join_next().await {
             let created = created.map_err(|error| Failure::Failed(format!("cannot create sessions: {error}")))?;
-            sessions.extend(created.map_err(|status| self.connection.failure(status))?);
+            sessions.extend(created.map_err(|status| self.connection.failure_of(&status))?);
         }
         Ok(sessions.into())
     }
