@@ -23,6 +23,8 @@ Exit codes:
 pub enum Failure {
     /// What was typed, or what is in the file that was named, cannot be sent.
     Usage(String),
+    /// What is wrong with a file that was named, each with its line.
+    Content { file: String, problems: Vec<String> },
     /// The server's own error.
     Refused(Box<Refusal>),
     /// The server is not serving, or does not answer: a text that may have several lines.
@@ -48,7 +50,7 @@ impl Failure {
             // Ours and the server's timer race; which one wins shall make no difference.
             Self::Refused(refusal) if refusal.code == Code::DeadlineExceeded => ExitCode::from(3),
             Self::Refused(_) | Self::Unhealthy(_) | Self::Failed(_) | Self::Output(_) => ExitCode::from(1),
-            Self::Usage(_) => ExitCode::from(2),
+            Self::Usage(_) | Self::Content { .. } => ExitCode::from(2),
             Self::NoAnswer(_) => ExitCode::from(3),
         }
     }
@@ -59,6 +61,10 @@ impl Display for Failure {
         match self {
             Self::Usage(problem) | Self::NoAnswer(problem) => f.write_str(&visible(problem)),
             Self::Unhealthy(problem) | Self::Failed(problem) => f.write_str(problem),
+            Self::Content { file, problems } => {
+                write!(f, "nothing was done: {} is wrong", visible(file))?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {}", visible(problem)))
+            }
             Self::Refused(refusal) => write_refusal(f, refusal),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }

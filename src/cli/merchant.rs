@@ -1,6 +1,7 @@
 //! `waypost merchant`: what a merchant set once for all its sessions.
 
 use super::{
+    apply::{self, Apply},
     client::Client,
     failure::Failure,
     table::{Table, visible},
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use prost_types::FieldMask;
 use std::time::Duration;
 
-/// Which of the two.
+/// What about it.
 #[derive(Debug, Subcommand)]
 pub enum Merchant {
     /// Shows a merchant's settings.
@@ -23,6 +24,10 @@ Examples:
   waypost merchant set 6CQXXXXXXXYE1 --name 'Ana Books' --success-url 'https://shop.example.com/paid?s={CHECKOUT_SESSION_ID}'
   waypost merchant set 6CQXXXXXXXYE1 --clear success-url --clear allowed-origin")]
     Set(Box<Set>),
+    /// Makes merchants' settings what a file says. Nothing is applied when one entry is wrong; merchants that are not in
+    /// the file are not touched. Safe to repeat.
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(Box<Apply>),
 }
 
 impl Merchant {
@@ -31,6 +36,7 @@ impl Merchant {
         match self {
             Self::Get(get) => get.run(),
             Self::Set(set) => set.run(),
+            Self::Apply(apply) => apply.run(),
         }
     }
 }

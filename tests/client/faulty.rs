@@ -32,6 +32,10 @@ pub enum Fault {
     AnswerLost,
     /// Nothing at all comes back.
     Silence,
+    /// None: it goes through.
+    None,
+    /// It goes through, after something else was done.
+    After(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// A call, as the server saw it.
@@ -129,7 +133,14 @@ where
             at: Instant::now(),
         });
         match self.way.faults.lock().unwrap().pop_front() {
-            None => Box::pin(self.inner.call(request)),
+            None | Some(Fault::None) => Box::pin(self.inner.call(request)),
+            Some(Fault::After(other)) => {
+                let call = self.inner.call(request);
+                Box::pin(async move {
+                    other.await;
+                    call.await
+                })
+            }
             Some(Fault::Refused(status)) => Box::pin(async move { Ok(status.into_http()) }),
             Some(Fault::Silence) => Box::pin(pending()),
             Some(Fault::AnswerLost) => {

@@ -4,3 +4,4 @@ mod faulty;
 mod proxy;
 mod repeats;
 mod connections;
+mod applies;
