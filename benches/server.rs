@@ -68,6 +68,8 @@ fn main() {
         "127.0.0.1:0",
         "--page-addr",
         "off",
+        "--ops-addr",
+        "off",
     ]));
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
     pin(0, LOAD_CORE);

@@ -215,9 +215,10 @@ fn matches_form(text: &str, form: &str) -> bool {
 
 /// The binary, without the tests' own environment.
 fn waypost() -> Command {
-    // Servers keep nothing and show no pages unless a test says where.
+    // Servers keep nothing, and show neither pages nor metrics unless a test says where.
     let mut command = Command::new(WAYPOST);
     command.env_clear().env("WAYPOST_STORE", "memory:").env("WAYPOST_PAGE_ADDR", "off");
+    command.env("WAYPOST_OPS_ADDR", "off");
     command
 }
 
@@ -1237,18 +1238,20 @@ mod serve {
     }
 
     #[test]
-    fn a_wrong_value_in_the_environment_is_refused_by_its_options_name() {
+    fn a_wrong_value_in_the_environment_is_refused_by_its_variables_name() {
         for (name, value, saying) in [
-            ("WAYPOST_GRPC_ADDR", "localhost", "'--grpc-addr <ADDR:PORT>'"),
-            ("WAYPOST_STORE", "mongodb:", "'--store <URL>': is not a store"),
-            ("WAYPOST_SANDBOX", "maybe", "'--sandbox'"),
-            ("WAYPOST_ALLOW_UNAUTHENTICATED", "maybe", "'--allow-unauthenticated'"),
-            ("WAYPOST_REFLECTION", "maybe", "'--reflection <SWITCH>'"),
-            ("WAYPOST_WORKERS", "0", "'--workers <N>'"),
-            ("WAYPOST_RETENTION", "1h", "'--retention <TIME>': is below 24h"),
-            ("WAYPOST_LAME_DUCK", "soon", "'--lame-duck <TIME>'"),
-            ("WAYPOST_GRACE", "-1s", "'--grace <TIME>'"),
-            ("WAYPOST_LOG_FORMAT", "xml", "'--log-format <FORMAT>'"),
+            ("WAYPOST_GRPC_ADDR", "localhost", "WAYPOST_GRPC_ADDR localhost: invalid socket address"),
+            ("WAYPOST_OPS_ADDR", "on", "WAYPOST_OPS_ADDR on: invalid socket address"),
+            ("WAYPOST_STORE", "mongodb:", "WAYPOST_STORE: is not a store"),
+            ("WAYPOST_SANDBOX", "maybe", "WAYPOST_SANDBOX maybe: is neither on nor off"),
+            ("WAYPOST_ALLOW_UNAUTHENTICATED", "", "WAYPOST_ALLOW_UNAUTHENTICATED: is neither on nor off"),
+            ("WAYPOST_REFLECTION", "maybe", "WAYPOST_REFLECTION maybe: is none of its values: write on or off"),
+            ("WAYPOST_WORKERS", "0", "WAYPOST_WORKERS 0: is no whole number from 1"),
+            ("WAYPOST_RETENTION", "1h", "WAYPOST_RETENTION 1h: is below 24h"),
+            ("WAYPOST_LAME_DUCK", "soon", "WAYPOST_LAME_DUCK soon: "),
+            ("WAYPOST_GRACE", "-1s", "WAYPOST_GRACE -1s: "),
+            ("WAYPOST_GRACE", "", "WAYPOST_GRACE: "),
+            ("WAYPOST_LOG_FORMAT", "xml", "WAYPOST_LOG_FORMAT xml: is none of its values: write text or json"),
         ] {
             Ran::from(waypost().arg("serve").env(name, value).output().unwrap()).failed(2, saying);
         }
@@ -1258,7 +1261,7 @@ mod serve {
     fn an_address_that_others_reach_needs_a_word_of_its_own() {
         run(&["serve", "--grpc-addr", "0.0.0.0:0"]).check(&expect![[r#"
             stderr: waypost: --grpc-addr 0.0.0.0:0 is reachable from other machines, and calls are not authenticated: give --credentials-file, listen on a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through
-            exit code 1
+            exit code 2
         "#]]);
         // With the word it is tried: RFC 5737 keeps this address from being anybody's.
         let allowed = run(&["serve", "--grpc-addr", "192.0.2.1:0", "--allow-unauthenticated"]);
@@ -1277,7 +1280,7 @@ mod serve {
 
     #[test]
     fn a_log_filter_that_is_none_is_refused() {
-        run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(1, "--log");
+        run(&["serve", "--grpc-addr", "127.0.0.1:0", "--log", "waypost=loud"]).failed(2, "--log waypost=loud: ");
     }
 
     #[test]
@@ -1461,7 +1464,7 @@ mod signed_returns {
         };
         let key = key(&dir, "key.pem");
         let issuer = ["--issuer", "https://pay.example.com"];
-        serve(&[&key], &[]).failed(1, "without pages there is no public URL to name: give --issuer");
+        serve(&[&key], &[]).failed(2, "without pages there is no public URL to name: give --issuer");
         serve(&[&key, &key], &issuer).failed(1, "twice: remove one of them");
         serve(&[&dir.path().join("none.pem")], &issuer).failed(1, "none.pem cannot be read: No such file");
         serve(&[&file(&dir, "empty.pem", "")], &issuer)

@@ -32,6 +32,7 @@ impl Server {
     fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
         command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
+        command.args(["--ops-addr", "off"]);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
         let stdout = BufReader::new(process.stdout.as_mut().expect("piped"));
         let addr = stdout.lines().find_map(|line| Some(line.ok()?.trim().strip_prefix("gRPC")?.trim().to_owned()));

@@ -29,7 +29,7 @@ use resolve_redirect::{Circumstances, MAX_WAITING};
 use crate::{
     model::{Timestamp, Violations},
     redirect::{Mode, Seal, SigningKeys},
-    store::{Store, StoreError},
+    store::{Measured, Store, StoreError},
 };
 use std::{
     sync::{
@@ -43,7 +43,7 @@ use tokio::sync::Semaphore;
 /// What the use cases work with.
 #[derive(Clone)]
 pub struct App {
-    store: Arc<dyn Store>,
+    store: Measured,
     mode: Mode,
     clock: Clock,
     signer: Option<Arc<Signer>>,
@@ -54,6 +54,7 @@ pub struct App {
 impl App {
     /// Use cases on that store. No return can be signed.
     pub fn new(store: Arc<dyn Store>, mode: Mode, clock: Clock) -> Self {
+        let store = Measured::new(store);
         Self { store, mode, clock, signer: None, waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
@@ -78,7 +79,7 @@ impl App {
     }
 
     /// Where it all is kept.
-    pub fn store(&self) -> &Arc<dyn Store> {
+    pub const fn store(&self) -> &Measured {
         &self.store
     }
 }

@@ -1,6 +1,7 @@
 //! Removes what is over: sessions and, with them, their idempotency keys (SPEC 9).
 
 use super::App;
+use crate::telemetry::metrics::{SESSIONS_REMOVED, SWEEPS};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -21,9 +22,16 @@ impl App {
             ticks.tick().await;
             for _ in 0..STEPS {
                 match self.store.remove_over(self.clock.now().minus(retention), BATCH).await {
-                    Ok(0) => break,
-                    Ok(removed) => tracing::info!(removed, "removed sessions that were over"),
+                    Ok(0) => {
+                        SWEEPS.add([0], 1);
+                        break;
+                    }
+                    Ok(removed) => {
+                        SESSIONS_REMOVED.add([], removed as u64);
+                        tracing::info!(removed, "removed sessions that were over");
+                    }
                     Err(error) => {
+                        SWEEPS.add([1], 1);
                         tracing::warn!(%error, "could not remove sessions that are over");
                         break;
                     }

@@ -5,6 +5,7 @@ use crate::{
     model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Tenants, Timestamp},
     redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, Template, decide},
     store::Loaded,
+    telemetry::metrics::{self, Shed},
 };
 use compact_str::CompactString;
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -118,6 +119,7 @@ impl App {
         }
         let circumstances = self.circumstances(now, Seal::Signature);
         let answer = answer(&session, &merchant, circumstances, &ending, query.explain);
+        metrics::decided(session.id.kind(), answer.outcome, &answer.decision);
         // A buyer stands before a page without a button, and only whoever runs this server can mend it.
         if answer.decision.refusal == Some(Refusal::NoSigningKeys) {
             tracing::error!(session_id = %session.id, merchant_id = %session.merchant_id, "a return was to be signed, and there is no --signing-key-file");
@@ -141,7 +143,7 @@ impl App {
                 return Ok(loaded);
             }
             if place.is_none() {
-                place = Some(self.waiting.try_acquire().map_err(|_| Error::TooManyWaiting)?);
+                place = Some(self.waiting.try_acquire().map_err(|_| too_many_waiting())?);
             }
             // Running out of time is an end too, and nobody announces it.
             let until = until.min(Instant::now() + now.until(loaded.session.expire_time));
@@ -150,6 +152,11 @@ impl App {
             }
         }
     }
+}
+
+fn too_many_waiting() -> Error {
+    Shed::Waiting.count();
+    Error::TooManyWaiting
 }
 
 /// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.

@@ -1,5 +1,6 @@
 //! The options of `waypost serve` about who may call.
 
+use super::config::Problem;
 use crate::{callers::Credentials, followed::Followed, grpc::Authentication, redirect::Mode};
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -10,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 pub struct Access {
     /// File of the credentials that callers show, as `waypost keygen credential` makes them. Calls without one of them
     /// are refused from then on. It is read again when it changes.
-    #[arg(long, env = "WAYPOST_CREDENTIALS_FILE", value_name = "FILE")]
+    #[arg(long, env = "WAYPOST_CREDENTIALS_FILE", value_name = "FILE", conflicts_with = "allow_unauthenticated")]
     credentials_file: Option<PathBuf>,
 
     /// Serves on an address that other machines reach, although calls are not authenticated.
@@ -31,21 +32,21 @@ pub enum Reflection {
 }
 
 impl Access {
-    /// Reads the credentials. Without any, only this machine itself may call.
-    pub fn authentication(&self, addr: SocketAddr) -> Result<Authentication, String> {
-        let Some(path) = self.credentials_file.clone() else {
-            if addr.ip().is_loopback() || self.allow_unauthenticated {
-                return Ok(Authentication::Off);
-            }
-            return Err(format!(
-                "--grpc-addr {addr} is reachable from other machines, and calls are not authenticated: give \
-                 --credentials-file, listen on a loopback address, or give --allow-unauthenticated if the network lets \
-                 only trusted callers through"
-            ));
-        };
-        if self.allow_unauthenticated {
-            return Err("--credentials-file and --allow-unauthenticated contradict each other: give one of them".into());
+    /// Without credentials, only this machine itself may call, unless it is said that others may.
+    pub fn contradiction(&self, addr: SocketAddr) -> Option<Problem> {
+        if addr.ip().is_loopback() || self.credentials_file.is_some() || self.allow_unauthenticated {
+            return None;
         }
+        let text = format!(
+            "{addr} is reachable from other machines, and calls are not authenticated: give --credentials-file, listen on \
+             a loopback address, or give --allow-unauthenticated if the network lets only trusted callers through"
+        );
+        Some(Problem::of("grpc_addr", text).and("credentials_file").and("allow_unauthenticated"))
+    }
+
+    /// Reads the credentials.
+    pub fn authentication(&self) -> Result<Authentication, Problem> {
+        let Some(path) = self.credentials_file.clone() else { return Ok(Authentication::Off) };
         let read = move |before: Option<&Credentials>| {
             let named = |problems: String| match problems.contains('\n') {
                 true => format!("{}:\n  {}", path.display(), problems.replace('\n', "\n  ")),
@@ -54,7 +55,9 @@ impl Access {
             Credentials::open(&path, before).map_err(named)
         };
         let path = self.credentials_file.clone().into_iter().collect();
-        Ok(Authentication::By(Arc::new(Followed::open("--credentials-file", path, read)?)))
+        let credentials = Followed::open("--credentials-file", path, read);
+        let credentials = credentials.map_err(|problem| Problem::of("credentials_file", problem))?;
+        Ok(Authentication::By(Arc::new(credentials)))
     }
 
     /// Whether reflection is served.

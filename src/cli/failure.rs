@@ -1,6 +1,6 @@
 //! Why a client command failed: what standard error gets to read, and the exit code for scripts.
 
-use super::{table::visible, time::span};
+use super::{config::Problems, table::visible, time::span};
 use crate::client::{Refusal, Violation};
 use std::{
     fmt::{self, Display},
@@ -25,6 +25,8 @@ pub enum Failure {
     Usage(String),
     /// What is wrong with a file that was named, each with its line.
     Content { file: String, problems: Vec<String> },
+    /// The options that were typed, that the environment has, or that are in the file of the configuration.
+    Options(Problems),
     /// The server's own error.
     Refused(Box<Refusal>),
     /// The server is not serving, or does not answer: a text that may have several lines.
@@ -50,7 +52,7 @@ impl Failure {
             // Ours and the server's timer race; which one wins shall make no difference.
             Self::Refused(refusal) if refusal.code == Code::DeadlineExceeded => ExitCode::from(3),
             Self::Refused(_) | Self::Unhealthy(_) | Self::Failed(_) | Self::Output(_) => ExitCode::from(1),
-            Self::Usage(_) | Self::Content { .. } => ExitCode::from(2),
+            Self::Usage(_) | Self::Content { .. } | Self::Options(_) => ExitCode::from(2),
             Self::NoAnswer(_) => ExitCode::from(3),
         }
     }
@@ -60,6 +62,7 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(problem) | Self::NoAnswer(problem) => f.write_str(&visible(problem)),
+            Self::Options(problems) => problems.fmt(f),
             Self::Unhealthy(problem) | Self::Failed(problem) => f.write_str(problem),
             Self::Content { file, problems } => {
                 write!(f, "nothing was done: {} is wrong", visible(file))?;

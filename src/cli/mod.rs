@@ -6,6 +6,10 @@
 mod serve;
 mod access;
 mod serve_tls;
+mod signing;
+mod config;
+mod files;
+mod server;
 
 mod bench;
 mod apply;
@@ -37,7 +41,6 @@ mod notices;
 mod outcome;
 mod redirect;
 mod session;
-mod signing;
 mod story;
 mod table;
 mod time;
@@ -67,7 +70,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the server.
-    Serve(serve::Serve),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(config::Given),
+    /// Shows and checks what the server would run with.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Says where a session's buyer goes now, and why.
     #[command(after_help = "\
 Examples:
@@ -136,7 +143,8 @@ Example, in a Dockerfile:
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
     let answer = match Cli::parse().command {
-        Command::Serve(serve) => return serve.run(),
+        Command::Serve(given) => server::run(config::Effective::of(given)),
+        Command::Config(config) => config.run(),
         Command::Verify(verify) => return end(verify.run()),
         Command::Resolve(resolve) => resolve.run(),
         Command::Explain(explain) => explain.run(),

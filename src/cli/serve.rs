@@ -1,332 +1,164 @@
-//! `waypost serve`: puts the parts together, says where it listens, and runs until it is told to stop.
+//! The options of `waypost serve`: the one place where each is defined, and what they may not be together.
+//!
+//! Each is a flag, an environment variable and a key of the configuration file at once: see [`config`](super::config).
 
-use super::{
-    access::{Access, Reflection},
-    key_file::KeyFile,
-    serve_tls::{self, ServeTls, Tls},
-    signing::Signing,
-};
-use crate::{
-    app::{App, Clock},
-    grpc::{self, Authentication, Health, Merchants, Redirects, Router},
-    model::limits,
-    pages::{self, Links, PageKeys, PublicUrl, limits::PAGE_KEY_FILE_BYTES},
-    redirect::Mode,
-    server::{Encrypted, Http2, Limits, Server, Web},
-    store::{Store, StoreUrl, backup},
-    telemetry::{self, LogFormat},
-};
+use super::{access::Access, config::Problem, serve_tls::ServeTls, signing::Signing};
+use crate::{model::limits, pages::PublicUrl, redirect::Mode, store::StoreUrl, telemetry::LogFormat};
 use clap::{Args, builder::BoolishValueParser};
 use std::{
-    future::Future,
-    io::{self, Write},
-    net::{AddrParseError, SocketAddr, TcpListener},
+    error::Error,
+    net::{AddrParseError, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
-    process::ExitCode,
     str::FromStr,
-    sync::Arc,
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What the help text ends with.
+pub const EXAMPLES: &str = "\
+Every option is also an environment variable and, but for --config, a key of its file. What would hold, and what is wrong:
+`waypost config print` and `waypost config check` with the same options.
+
+Examples:
+  waypost serve --sandbox
+  waypost serve --config /etc/waypost/waypost.toml --log debug
+  waypost serve --grpc-addr 0.0.0.0:50051 --credentials-file credentials.toml \\
+      --tls-cert server.crt --tls-key server.key --store postgres://waypost@db.internal/waypost";
 
 /// Options of the server.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Where gRPC is served; port 0 takes a free one.
+    /// Where gRPC is served; port 0 takes a free one. An address that other machines reach needs --credentials-file or
+    /// --allow-unauthenticated.
     #[arg(long, env = "WAYPOST_GRPC_ADDR", default_value = "127.0.0.1:50051", value_name = "ADDR:PORT")]
-    grpc_addr: SocketAddr,
+    #[arg(help_heading = "Listeners")]
+    pub grpc_addr: SocketAddr,
 
     /// Where the buyers' pages are served; port 0 takes a free one, `off` serves none.
     #[arg(long, env = "WAYPOST_PAGE_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
-    page_addr: PageAddr,
+    #[arg(help_heading = "Listeners")]
+    pub page_addr: ListenAddr,
 
-    /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com`. Default:
-    /// `http://`, or `https://` with --page-tls-cert, and the address of the page listener.
-    #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<PublicUrl>,
+    /// Where metrics (`/metrics`) and health (`/livez`, `/readyz`) are served, for those who run this server; port 0 takes
+    /// a free one, `off` serves none. It tells no secrets and asks for none, so it needs no word to leave loopback.
+    #[arg(long, env = "WAYPOST_OPS_ADDR", default_value = "127.0.0.1:9090", value_name = "ADDR:PORT")]
+    #[arg(help_heading = "Listeners")]
+    pub ops_addr: ListenAddr,
 
-    /// File with the key of the pages' links, as `waypost keygen page` makes it; the same for all servers of a
-    /// deployment. Further lines hold older keys whose links still work. Default: a key of this process, whose links end
-    /// with it.
-    #[arg(long, env = "WAYPOST_PAGE_KEY_FILE", value_name = "FILE")]
-    page_key_file: Option<PathBuf>,
+    /// Threads that serve calls [default: one per core].
+    #[arg(long, env = "WAYPOST_WORKERS", value_name = "N", help_heading = "Listeners")]
+    pub workers: Option<NonZeroUsize>,
 
     /// Where sessions live: `redb:PATH`, a file of this server's own; `postgres://...`, a database that many servers
     /// share; or `memory:`, which forgets everything when the server stops.
-    #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
-    store: StoreUrl,
+    // Hidden in help texts, since it may hold a password.
+    #[arg(
+        long,
+        env = "WAYPOST_STORE",
+        hide_env_values = true,
+        default_value = "redb:waypost.redb",
+        value_name = "URL"
+    )]
+    #[arg(help_heading = "Store")]
+    pub store: StoreUrl,
 
     /// Makes the database of `postgres://...` ready for this version first, as `waypost migrate` does.
-    #[arg(long, env = "WAYPOST_MIGRATE", value_parser = BoolishValueParser::new())]
-    migrate: bool,
+    #[arg(long, env = "WAYPOST_MIGRATE", value_parser = BoolishValueParser::new(), help_heading = "Store")]
+    pub migrate: bool,
+
+    /// How long sessions, and with them idempotency keys, are kept after they are over; at least 24h.
+    #[arg(long, env = "WAYPOST_RETENTION", default_value = "7d", value_name = "TIME", value_parser = retention)]
+    #[arg(help_heading = "Store")]
+    pub retention: Duration,
+
+    #[command(flatten)]
+    pub access: Access,
+
+    #[command(flatten)]
+    pub tls: ServeTls,
+
+    /// Where browsers find the pages: what links to them begin with, such as `https://pay.example.com` [default: the
+    /// address of the page listener].
+    #[arg(long, env = "WAYPOST_PUBLIC_URL", value_name = "URL", help_heading = "Pages")]
+    pub public_url: Option<PublicUrl>,
+
+    /// File with the key of the pages' links, as `waypost keygen page` makes it; the same for all servers of a
+    /// deployment. Further lines hold older keys whose links still work [default: a key of this process, whose links end
+    /// with it].
+    #[arg(long, env = "WAYPOST_PAGE_KEY_FILE", value_name = "FILE", help_heading = "Pages")]
+    pub page_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub signing: Signing,
 
     /// For trying things out: also accepts return URLs to `localhost`, `127.0.0.1` and `[::1]`, with http too, and
     /// serves a stand-in checkout.
-    #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new())]
-    sandbox: bool,
-
-    /// Threads that serve calls [default: one per core].
-    #[arg(long, env = "WAYPOST_WORKERS", value_name = "N")]
-    workers: Option<NonZeroUsize>,
-
-    /// How long sessions are kept after they are over; at least 24h.
-    #[arg(long, env = "WAYPOST_RETENTION", default_value = "7d", value_name = "TIME", value_parser = retention)]
-    retention: Duration,
+    #[arg(long, env = "WAYPOST_SANDBOX", value_parser = BoolishValueParser::new(), help_heading = "Sandbox")]
+    pub sandbox: bool,
 
     /// How long calls are still taken after a signal to stop, for load balancers to notice.
     #[arg(long, env = "WAYPOST_LAME_DUCK", default_value = "0s", value_name = "TIME", value_parser = humantime::parse_duration)]
-    lame_duck: Duration,
+    #[arg(help_heading = "Stopping")]
+    pub lame_duck: Duration,
 
     /// How long calls in progress have to finish after that; then connections are cut.
     #[arg(long, env = "WAYPOST_GRACE", default_value = "30s", value_name = "TIME", value_parser = humantime::parse_duration)]
-    grace: Duration,
+    #[arg(help_heading = "Stopping")]
+    pub grace: Duration,
 
     /// What is logged: error, warn, info, debug or trace, or a list such as `warn,waypost=debug`.
-    #[arg(long, env = "WAYPOST_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    #[arg(long, env = "WAYPOST_LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
+    #[arg(help_heading = "Logs")]
+    pub log: String,
 
     /// How log lines are written.
-    #[arg(long, env = "WAYPOST_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
-    log_format: LogFormat,
-
-    #[command(flatten)]
-    signing: Signing,
-
-    #[command(flatten)]
-    access: Access,
-
-    #[command(flatten)]
-    tls: ServeTls,
+    #[arg(long, env = "WAYPOST_LOG_FORMAT", default_value = "text", value_name = "FORMAT", help_heading = "Logs")]
+    pub log_format: LogFormat,
 }
 
 impl Serve {
-    /// Runs the server until a signal stops it.
-    pub fn run(&self) -> ExitCode {
-        if let Err(error) = telemetry::start(&self.log, self.log_format) {
-            return fail(&format!("--log {error}: write a level such as info, or a list such as warn,waypost=debug"));
-        }
-        // A panic ends one call, and its text may hold what the call was about: only where it happened is logged.
-        std::panic::set_hook(Box::new(|panic| {
-            let at = panic.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(at, "a panic");
-        }));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime
-            .map_err(|error| format!("cannot start: {error}"))
-            .and_then(|runtime| runtime.block_on(self.serve()))
-        {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(problem) => fail(&problem),
-        }
+    /// Whether it is for trying things out.
+    pub const fn mode(&self) -> Mode {
+        if self.sandbox { Mode::Sandbox } else { Mode::Production }
     }
 
-    async fn serve(&self) -> Result<(), String> {
-        let authentication = self.access.authentication(self.grpc_addr)?;
-        let tls = self.tls.grpc()?;
-        if tls.is_none() && matches!(authentication, Authentication::By(_)) && !self.grpc_addr.ip().is_loopback() {
-            tracing::warn!("secrets travel unencrypted: give --tls-cert, unless a proxy on this machine encrypts them");
-        }
-        let listener = TcpListener::bind(self.grpc_addr)
-            .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
-        let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
-        let mode = if self.sandbox { Mode::Sandbox } else { Mode::Production };
-        let pages = self.pages(mode)?;
-        let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
-        let signer = self.signing.signer(public_url.as_ref())?;
-        let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
-        if self.migrate {
-            let migrated = self.store.migrate().await;
-            migrated.map_err(|error| format!("cannot migrate --store {}: {error}", self.store))?;
-        }
-        let store = self.store.open().await.map_err(|error| format!("cannot open --store {}: {error}", self.store))?;
-        if let StoreUrl::Redb(path) = &self.store
-            && let Err(error) = backup::serve(path, Arc::clone(&store))
-        {
-            tracing::warn!(%error, "no backups can be taken while this server runs");
-        }
-
-        let mut app = App::new(Arc::clone(&store), mode, Clock::System);
-        if let Some(signer) = signer {
-            app = app.signing(signer);
-        }
-        let health = Health::starting().await;
-        let mut server = Server::new(self.limits());
-        let mut redirects = Redirects::new(app.clone()).draining(server.drain());
-        if let Some(Pages { links, .. }) = &pages {
-            redirects = redirects.linking(Arc::clone(links));
-        }
-        let mut router = Router::new(redirects, Merchants::new(app.clone()), &health);
-        if self.access.reflection(mode) == Reflection::Off {
-            router = router.without_reflection();
-        }
-        let edge = grpc::edge(router, &grpc::Limits::default(), authentication.clone());
-        match tls.clone() {
-            Some(tls) => server.listen(listener, Encrypted::new(Http2::new(edge), tls)),
-            None => server.listen(listener, Http2::new(edge)),
-        };
-        let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
-        let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
-        if let Some(Pages { listener, links, tls, .. }) = pages {
-            let web = Web::new(pages::router(app.clone(), links, server.drain()));
-            match tls {
-                Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
-                None => server.listen_with(listener, web, &pages::limits::places()),
-            };
-        }
-        self.announce(addr, public_url.as_ref(), &authentication, &tls)
-            .map_err(|error| format!("cannot write to standard output: {error}"))?;
-        health.serving().await;
-        let drained = tokio::select! {
-            drained = server.run(stop, &health) => drained,
-            () = app.keep_removing(self.retention) => unreachable!("removing never ends"),
-            () = follow(&*store, &health) => unreachable!("following never ends"),
-            never = authentication.follow() => match never {},
-            never = serve_tls::follow(&tls) => match never {},
-            never = serve_tls::follow(&page_tls) => match never {},
-        };
-        drained.map_err(|error| format!("cannot serve: {error}"))?;
-        store.close().await.map_err(|error| error.to_string())
-    }
-
-    /// Binds the page listener and makes what its links need.
-    fn pages(&self, mode: Mode) -> Result<Option<Pages>, String> {
-        let PageAddr::At(wanted) = self.page_addr else { return Ok(None) };
-        let listener = TcpListener::bind(wanted).map_err(|error| {
-            format!("cannot listen on --page-addr {wanted}: {error}; give another one, or `off` for no pages")
-        })?;
-        let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
-        let tls = self.tls.pages()?;
-        let of_listener = if tls.is_some() { PublicUrl::of_encrypted_listener } else { PublicUrl::of_listener };
-        let public_url = match &self.public_url {
-            Some(url) => url.clone(),
-            None => of_listener(addr).ok_or_else(|| {
-                format!("--page-addr {addr} is no address that a browser can open: give --public-url, such as https://pay.example.com")
-            })?,
-        };
-        let keys = match &self.page_key_file {
-            Some(file) => {
-                let named = |problem: String| format!("--page-key-file {} {problem}", file.display());
-                let read = KeyFile::read(file, PAGE_KEY_FILE_BYTES).map_err(named)?;
-                if read.is_open_to_others {
-                    tracing::warn!(
-                        "every user of the machine can open any buyer's page: `chmod 600` the file of --page-key-file"
-                    );
+    /// What these options cannot be together, as far as it can be told without opening a file. What one option needs
+    /// beside it, and what excludes it, is said where it is defined.
+    pub fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        problems.extend(self.access.contradiction(self.grpc_addr));
+        let public_url = match (&self.public_url, self.page_addr) {
+            (Some(url), _) => Some(url.clone()),
+            (None, ListenAddr::Off) => None,
+            (None, ListenAddr::At(addr)) => {
+                let url = PublicUrl::of_listener(addr);
+                if url.is_none() {
+                    problems.push(page_addr_unusable(addr));
+                    return problems;
                 }
-                PageKeys::read(&read.text).map_err(|error| named(error.to_string()))?
-            }
-            None => {
-                tracing::warn!(
-                    "links to the buyers' pages end with this process and open on no other server: give --page-key-file"
-                );
-                PageKeys::ephemeral().ok_or("the system has no randomness for a key of the pages' links")?
+                url
             }
         };
-        let links = Arc::new(Links::new(public_url.clone(), keys, mode));
-        Ok(Some(Pages { listener, links, public_url, tls }))
-    }
-
-    fn limits(&self) -> Limits {
-        let Limits { workers, .. } = Limits::default();
-        Limits {
-            workers: self.workers.unwrap_or(workers),
-            lame_duck: self.lame_duck,
-            grace: self.grace,
-            ..Limits::default()
-        }
-    }
-
-    /// Says where it listens, and how to try it.
-    fn announce(
-        &self,
-        addr: SocketAddr,
-        pages: Option<&PublicUrl>,
-        authentication: &Authentication,
-        tls: &Tls,
-    ) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        let sandbox = if self.sandbox { " (sandbox)" } else { "" };
-        writeln!(out, "waypost {}{sandbox}", env!("CARGO_PKG_VERSION"))?;
-        writeln!(out, "  gRPC   {addr}")?;
-        if let Some(url) = pages {
-            writeln!(out, "  pages  {url}")?;
-        }
-        writeln!(out, "  store  {}", self.store)?;
-        let secured = match (authentication, tls) {
-            (Authentication::Off, None) => None,
-            (Authentication::Off, Some(_)) => Some("with TLS".to_owned()),
-            (Authentication::By(known), None) => Some(format!("by {} credentials", known.current().len())),
-            (Authentication::By(known), Some(_)) => Some(format!("by {} credentials, with TLS", known.current().len())),
-        };
-        // What to paste would need a secret, which is nobody's to print, or the name in a certificate.
-        if let Some(secured) = secured {
-            writeln!(out, "  access {secured}")?;
-            return out.flush();
-        }
-        if let (true, Some(url)) = (self.sandbox, pages) {
-            writeln!(
-                out,
-                "\nTry it: create an order, then open the checkoutUrl of the answer in a browser and pay.\n"
-            )?;
-            let example = SANDBOX_EXAMPLE.replace("{pages}", &url.to_string());
-            writeln!(out, "grpcurl -plaintext -d '{example}' {addr} waypost.v1.RedirectService/CreateOrder")?;
-            return out.flush();
-        }
-        writeln!(out, "\nTry it: create a payment, then ask where its buyer goes.\n")?;
-        writeln!(out, "grpcurl -plaintext -d '{EXAMPLE}' {addr} waypost.v1.RedirectService/CreatePayment")?;
-        let waypost = std::env::current_exe()?;
-        writeln!(out, "{} resolve --server {addr} --explain <sessionId of the answer>", waypost.display())?;
-        out.flush()
+        problems.extend(self.signing.contradiction(public_url.as_ref()));
+        problems
     }
 }
 
-/// Says in the health whether the store answers. While the server drains it is not polled any more.
-async fn follow(store: &dyn Store, health: &Health) {
-    let mut answers = true;
-    let mut ticks = tokio::time::interval(PING_EVERY);
-    loop {
-        ticks.tick().await;
-        let pinged = store.ping().await;
-        match (&pinged, answers) {
-            (Ok(()), false) => {
-                tracing::info!("the store answers again");
-                health.serving().await;
-            }
-            (Err(error), true) => {
-                tracing::error!(%error, "the store does not answer; health says NOT_SERVING until it does");
-                health.not_serving().await;
-            }
-            (Ok(()), true) | (Err(_), false) => {}
-        }
-        answers = pinged.is_ok();
-    }
+/// The page listener's address stands for all of a machine's, and nothing says what links begin with.
+fn page_addr_unusable(addr: SocketAddr) -> Problem {
+    let remedy = "give --public-url, such as https://pay.example.com";
+    Problem::of("page_addr", format!("{addr} is no address that a browser can open: {remedy}")).and("public_url")
 }
 
-/// How often the store is asked whether it answers: balancers ask the health about as often.
-const PING_EVERY: Duration = Duration::from_secs(2);
-
-/// A payment that shows what the placeholders do.
-const EXAMPLE: &str = r#"{"merchant_id":"demo","customer_email":"ana@example.com","items":[{"type":"PAYMENT_INTENT","price":"50","currency":"USD"}],"metadata":{"order":"A 17"},"redirect_url":"https://shop.example.com/paid?id={{id}}&order={{metadata.order}}"}"#;
-
-/// An order whose buyer comes back to the stand-in shop.
-const SANDBOX_EXAMPLE: &str = r#"{"merchant_id":"demo","type":"online","total_amount":"1000.00","external_reference":"A-17","checkout_pro":{"back_urls":{"success":"{pages}/shop/success","failure":"{pages}/shop/failure"}}}"#;
-
-/// The page listener, bound, and its links.
-struct Pages {
-    listener: TcpListener,
-    links: Arc<Links>,
-    public_url: PublicUrl,
-    tls: Tls,
-}
-
-/// Where pages are served.
+/// Where a listener that may be left out listens.
 #[derive(Debug, Clone, Copy)]
-enum PageAddr {
+pub enum ListenAddr {
     Off,
     At(SocketAddr),
 }
 
-impl FromStr for PageAddr {
+impl FromStr for ListenAddr {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {
@@ -334,39 +166,17 @@ impl FromStr for PageAddr {
     }
 }
 
-/// Ready at the first SIGTERM or SIGINT. The second one ends the process at once.
-fn stop_signals() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping; a second signal ends the process at once");
-        // Lives as long as the drain; the runtime ends it.
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            std::process::exit(EXIT_IMPATIENT);
-        });
-    })
-}
-
-/// What shells report for a process that SIGINT ended.
-const EXIT_IMPATIENT: i32 = 130;
-
-fn retention(text: &str) -> Result<Duration, String> {
-    let retention = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+fn retention(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    let retention = humantime::parse_duration(text)?;
     if retention < limits::RETENTION_MIN {
         return Err("is below 24h: idempotency keys, which live with their sessions, are kept that long".into());
     }
     Ok(retention)
 }
 
-fn fail(problem: &str) -> ExitCode {
-    // There is nobody left to tell when standard error is closed.
-    let _ = writeln!(io::stderr(), "waypost: {problem}");
-    ExitCode::FAILURE
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}: write a level such as info, or a list such as warn,waypost=debug")),
+    }
 }

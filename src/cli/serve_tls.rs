@@ -1,5 +1,6 @@
 //! The options of `waypost serve` about encryption.
 
+use super::config::Problem;
 use crate::{
     followed::Followed,
     server::{Inside, TlsFiles},
@@ -33,6 +34,14 @@ pub struct ServeTls {
     /// The key of that certificate.
     #[arg(long, env = "WAYPOST_PAGE_TLS_KEY", value_name = "FILE", requires = "page_tls_cert")]
     page_tls_key: Option<PathBuf>,
+
+    /// The certificate of the operations listener, as `--tls-cert` is that of gRPC.
+    #[arg(long, env = "WAYPOST_OPS_TLS_CERT", value_name = "FILE", requires = "ops_tls_key")]
+    ops_tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate.
+    #[arg(long, env = "WAYPOST_OPS_TLS_KEY", value_name = "FILE", requires = "ops_tls_cert")]
+    ops_tls_key: Option<PathBuf>,
 }
 
 /// The encryption of one listener; `None` without certificates.
@@ -40,19 +49,28 @@ pub type Tls = Option<Arc<Followed<ServerConfig>>>;
 
 impl ServeTls {
     /// That of the gRPC listener.
-    pub fn grpc(&self) -> Result<Tls, String> {
+    pub fn grpc(&self) -> Result<Tls, Problem> {
         let files = files(&self.tls_cert, &self.tls_key, &self.tls_client_ca);
-        files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose()
+        let tls = files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("tls_cert", problem))
     }
 
     /// That of the page listener. Browsers are never asked for certificates.
-    pub fn pages(&self) -> Result<Tls, String> {
+    pub fn pages(&self) -> Result<Tls, Problem> {
         let files = files(&self.page_tls_cert, &self.page_tls_key, &None);
-        files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose()
+        let tls = files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("page_tls_cert", problem))
+    }
+
+    /// That of the operations listener.
+    pub fn ops(&self) -> Result<Tls, Problem> {
+        let files = files(&self.ops_tls_cert, &self.ops_tls_key, &None);
+        let tls = files.map(|files| files.follow("--ops-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        tls.map_err(|problem| Problem::of("ops_tls_cert", problem))
     }
 }
 
-/// Clap has made sure that both or none are there.
+/// None of them without both: options that are checked have both or none.
 fn files(certificate: &Option<PathBuf>, key: &Option<PathBuf>, authorities: &Option<PathBuf>) -> Option<TlsFiles> {
     let (certificate, key) = certificate.clone().zip(key.clone())?;
     Some(TlsFiles { certificate, key, client_authorities: authorities.clone() })

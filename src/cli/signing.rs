@@ -1,6 +1,6 @@
 //! The server's options for signed returns, and the files that they name.
 
-use super::{key_file::KeyFile, time};
+use super::{config::Problem, key_file::KeyFile, time};
 use crate::{
     app::{Issuer, Signer},
     model::limits,
@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::Args;
 use std::{
+    error::Error,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,11 +20,11 @@ use std::{
 pub struct Signing {
     /// File of Ed25519 keys in PEM, as `waypost keygen signing` and `openssl genpkey -algorithm ed25519` write them; may be
     /// repeated, and a file may hold several. The first private key signs, all of them verify; keys that only verify may
-    /// be public ones. The same files for all servers of a deployment. Default: no keys, and no return can be signed.
+    /// be public ones. The same files for all servers of a deployment [default: none, and no return can be signed].
     #[arg(long, env = "WAYPOST_SIGNING_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
     signing_key_file: Vec<PathBuf>,
 
-    /// Who signs, the `iss` of return tokens. Default: the public URL of the pages.
+    /// Who signs, the `iss` of return tokens [default: the public URL of the pages].
     #[arg(long, env = "WAYPOST_ISSUER", value_name = "TEXT")]
     issuer: Option<Issuer>,
 
@@ -33,33 +34,53 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Reads the files. `None` when there are none. The public URL stands in for an issuer that is not named.
-    pub fn signer(&self, public_url: Option<&PublicUrl>) -> Result<Option<Signer>, String> {
+    /// Returns that can be signed need somebody who signs them.
+    pub fn contradiction(&self, public_url: Option<&PublicUrl>) -> Option<Problem> {
+        if self.signing_key_file.is_empty() { None } else { self.issuer(public_url).err() }
+    }
+
+    /// The public URL stands in for an issuer that is not named.
+    fn issuer(&self, public_url: Option<&PublicUrl>) -> Result<Issuer, Problem> {
+        match (&self.issuer, public_url) {
+            (Some(issuer), _) => Ok(issuer.clone()),
+            (None, Some(url)) => url.to_string().parse().map_err(|error| {
+                let text = format!("{error}, or give --issuer, which return tokens name instead");
+                Problem::of("public_url", text).and("issuer").and("signing_key_file")
+            }),
+            (None, None) => {
+                let text = "makes return tokens, which name who signed them, and without pages there is no public URL to \
+                            name: give --issuer, such as https://pay.example.com";
+                Err(Problem::of("signing_key_file", text).and("issuer").and("public_url").and("page_addr"))
+            }
+        }
+    }
+
+    /// Reads the files. `None` when there are none.
+    pub fn keys(&self) -> Result<Option<SigningKeys>, Vec<Problem>> {
         if self.signing_key_file.is_empty() {
             return Ok(None);
         }
-        let mut keys = Vec::new();
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
         for path in &self.signing_key_file {
-            keys.extend(read(path).map_err(|problem| format!("--signing-key-file {} {problem}", path.display()))?);
-        }
-        let keys = SigningKeys::new(keys).map_err(|error| format!("the files of --signing-key-file {error}"))?;
-        let issuer = match (&self.issuer, public_url) {
-            (Some(issuer), _) => issuer.clone(),
-            (None, Some(url)) => url
-                .to_string()
-                .parse()
-                .map_err(|error| format!("--public-url {error}, or give --issuer, which return tokens name instead"))?,
-            (None, None) => {
-                return Err(
-                    "return tokens name who signed them, and without pages there is no public URL to name: give \
-                            --issuer, such as https://pay.example.com"
-                        .into(),
-                );
+            match read(path) {
+                Ok(read) => keys.extend(read),
+                Err(problem) => problems.push(format!("{} {problem}", path.display())),
             }
+        }
+        let keys = if problems.is_empty() {
+            SigningKeys::new(keys).map(Some).map_err(|error| vec![format!("files {error}")])
+        } else {
+            Err(problems)
         };
+        keys.map_err(|problems| problems.into_iter().map(|text| Problem::of("signing_key_file", text)).collect())
+    }
+
+    /// Signs with those keys.
+    pub fn signer(&self, keys: SigningKeys, public_url: Option<&PublicUrl>) -> Result<Signer, String> {
+        let issuer = self.issuer(public_url).map_err(|problem| problem.text)?;
         let (kid, count) = (keys.signing().kid(), keys.count());
         tracing::info!(kid, keys = count, issuer = %issuer, "returns can be signed");
-        Ok(Some(Signer::new(keys, issuer, self.return_token_ttl)))
+        Ok(Signer::new(keys, issuer, self.return_token_ttl))
     }
 }
 
@@ -73,11 +94,11 @@ fn read(path: &Path) -> Result<Vec<SigningKey>, String> {
     Ok(keys)
 }
 
-fn lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = time::parse_span(text)?;
+fn lifetime(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    let lifetime = humantime::parse_duration(text)?;
     let (min, max) = (limits::RETURN_TOKEN_TTL_MIN, limits::RETURN_TOKEN_TTL_MAX);
     if lifetime < min || lifetime > max || lifetime.subsec_nanos() != 0 {
-        return Err(format!("is not a time of whole seconds from {} to {}", time::span(min), time::span(max)));
+        return Err(format!("is not a time of whole seconds from {} to {}", time::span(min), time::span(max)).into());
     }
     Ok(lifetime)
 }

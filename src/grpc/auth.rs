@@ -48,8 +48,8 @@ pub enum Needs {
     OneOf(&'static [Scope]),
 }
 
-/// Every method, busiest first.
-const METHODS: &[(&str, Needs)] = &[
+/// Every method by its path, busiest first.
+pub const METHODS: [(&str, Needs); 16] = [
     ("/waypost.v1.RedirectService/ResolveRedirect", Needs::OneOf(&[Scope::Read])),
     ("/waypost.v1.RedirectService/ResolveRedirects", Needs::OneOf(&[Scope::Read])),
     ("/waypost.v1.RedirectService/GetSession", Needs::OneOf(&[Scope::Read])),

@@ -3,16 +3,19 @@
 use super::{
     Limits, Router,
     auth::Authentication,
-    layers::{authenticate::Authenticate, deadline::LimitTime, foreign::Foreign, panic::CatchPanic, shed::Shed},
+    layers::{
+        authenticate::Authenticate, deadline::LimitTime, foreign::Foreign, observe::Observe, panic::CatchPanic,
+        shed::Shed,
+    },
 };
 
-/// What a connection calls: from the outside in, errors are explained, panics caught, calls counted and refused,
+/// What a connection calls: from the outside in, calls are observed, errors explained, panics caught, calls counted and refused,
 /// bounded in time, and authenticated. Panics are caught outside the others, so that a fault in a layer ends one call as
 /// well.
-pub type Edge<R, M> = Foreign<CatchPanic<Shed<LimitTime<Authenticate<Router<R, M>>>>>>;
+pub type Edge<R, M> = Observe<Foreign<CatchPanic<Shed<LimitTime<Authenticate<Router<R, M>>>>>>>;
 
 /// Puts the layers around `router`. Clones of the edge count their calls together.
 pub fn edge<R, M>(router: Router<R, M>, limits: &Limits, authentication: Authentication) -> Edge<R, M> {
     let timed = LimitTime::new(Authenticate::new(router, authentication), limits);
-    Foreign(CatchPanic(Shed::new(timed, limits.max_calls)))
+    Observe(Foreign(CatchPanic(Shed::new(timed, limits.max_calls))))
 }

@@ -15,6 +15,7 @@ use crate::{
     pages::Links,
     proto::v1::{self, ErrorReason, preview_redirects_request::Source, redirect_service_server::RedirectService},
     server::Drain,
+    telemetry::metrics::Shed,
 };
 use futures_util::{
     StreamExt,
@@ -301,11 +302,13 @@ fn watch_interrupted() -> Status {
 }
 
 fn too_many_watches() -> Status {
+    Shed::Watches.count();
     let text = "more sessions are watched than the server takes; this watch was not begun";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }
 
 fn too_many_resolve_streams() -> Status {
+    Shed::ResolveStreams.count();
     let text = "more streams of resolves are open than the server takes; this one was not begun: send more requests over \
                 each stream instead";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)

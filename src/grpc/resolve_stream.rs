@@ -25,6 +25,7 @@ use crate::{
     model::Tenants,
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
+    telemetry::metrics::{STREAMED_RESOLVES, Shed},
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use std::{
@@ -282,7 +283,13 @@ impl Resolver {
     }
 }
 
-const fn respond(correlation_id: u64, answer: Answer) -> v1::ResolveRedirectsResponse {
+/// Every answer of a stream is made here, so it is counted here.
+fn respond(correlation_id: u64, answer: Answer) -> v1::ResolveRedirectsResponse {
+    let code = match &answer {
+        Answer::Redirect(_) => Code::Ok as usize,
+        Answer::Error(error) => Code::from_i32(error.code) as usize,
+    };
+    STREAMED_RESOLVES.add([code], 1);
     v1::ResolveRedirectsResponse { correlation_id, answer: Some(answer) }
 }
 
@@ -302,6 +309,7 @@ pub fn interrupted() -> Status {
 }
 
 fn too_many_waiting() -> Status {
+    Shed::WaitingInStream.count();
     let text =
         "more requests of this stream wait for an outcome than the server takes: try again, or ask without `wait`";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)

@@ -1,6 +1,7 @@
 //! What holds for every answer of the page listener: its headers, its time, and that a panic ends one request only.
 
 use super::{Pages, limits::TIMEOUT, problem};
+use crate::telemetry::metrics::{PAGE_DURATION, PAGE_REQUESTS, Route, status_number};
 use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
@@ -10,7 +11,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Instant};
 use tokio::time::timeout;
 
 /// What a page may do besides showing itself. Nothing is ever loaded from or sent to anybody else.
@@ -59,6 +60,7 @@ const HEADERS: [(HeaderName, &str); 9] = [
 
 /// The layer around all pages.
 pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> Response {
+    let (began, route) = (Instant::now(), Route::of(request.uri().path()));
     let headers = request.headers().clone();
     // Unwind safe: after a panic the request is dropped, and what requests share is behind locks of its own.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -78,6 +80,8 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy(&[]));
+    PAGE_REQUESTS.add([route as usize, status_number(response.status())], 1);
+    PAGE_DURATION.took([route as usize], began.elapsed());
     response
 }
 

@@ -735,6 +735,62 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// A word for each reason, in the order of [`Refusal::number`].
+    pub const WORDS: [&str; 22] = [
+        "empty",
+        "too_long",
+        "not_absolute",
+        "http",
+        "scheme",
+        "scheme_case",
+        "app_without_authority",
+        "unknown_scheme",
+        "placeholder_in_authority",
+        "character",
+        "malformed_percent",
+        "nul",
+        "user_info",
+        "dot_segment",
+        "encoded_slash",
+        "unparsable",
+        "ip_address",
+        "host",
+        "not_canonical",
+        "origin_not_allowed",
+        "no_signing_keys",
+        "reserved_name",
+    ];
+
+    /// The place of its word among all.
+    pub const fn number(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::TooLong => 1,
+            Self::NotAbsolute => 2,
+            Self::Http => 3,
+            Self::Scheme => 4,
+            Self::SchemeCase { .. } => 5,
+            Self::AppWithoutAuthority { .. } => 6,
+            Self::UnknownScheme { .. } => 7,
+            Self::PlaceholderInAuthority => 8,
+            Self::Character { .. } => 9,
+            Self::MalformedPercent => 10,
+            Self::Nul => 11,
+            Self::UserInfo => 12,
+            Self::DotSegment => 13,
+            Self::EncodedSlash => 14,
+            Self::Unparsable { .. } => 15,
+            Self::IpAddress => 16,
+            Self::Host => 17,
+            Self::NotCanonical { .. } => 18,
+            Self::OriginNotAllowed { .. } => 19,
+            Self::NoSigningKeys => 20,
+            Self::ReservedName { .. } => 21,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

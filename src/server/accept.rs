@@ -3,10 +3,11 @@
 
 use super::{
     admission::Admission,
-    connection::{Accepted, Protocol},
+    connection::{Accepted, Open, Protocol},
     limits::{MAX_ACCEPT_PAUSE, MIN_ACCEPT_PAUSE, REFUSALS_LOGGED_EVERY},
     worker::Dealer,
 };
+use crate::telemetry::metrics::{CONNECTIONS_REFUSED, Listener as Counted};
 use std::{convert::Infallible, future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -15,18 +16,23 @@ pub(super) struct Listener {
     socket: std::net::TcpListener,
     protocol: Arc<dyn Protocol>,
     admission: Admission,
+    counted_as: Option<Counted>,
 }
 
 impl Listener {
     pub(super) fn new(socket: std::net::TcpListener, protocol: Arc<dyn Protocol>, admission: Admission) -> Self {
-        Self { socket, protocol, admission }
+        Self { socket, protocol, admission, counted_as: None }
+    }
+
+    pub(super) fn count_as(&mut self, counted_as: Counted) {
+        self.counted_as = Some(counted_as);
     }
 
     /// Registers the listener with this runtime and returns its loop. Dropping the loop closes the listener.
     pub(super) fn accept_loop(self, dealer: Dealer) -> io::Result<impl Future<Output = Infallible>> {
         self.socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(self.socket)?;
-        Ok(accept_forever(socket, self.protocol, self.admission, dealer))
+        Ok(accept_forever(socket, self.protocol, self.admission, self.counted_as, dealer))
     }
 }
 
@@ -34,6 +40,7 @@ async fn accept_forever(
     socket: tokio::net::TcpListener,
     protocol: Arc<dyn Protocol>,
     admission: Admission,
+    counted_as: Option<Counted>,
     dealer: Dealer,
 ) -> Infallible {
     let mut pause = Pause::default();
@@ -50,12 +57,20 @@ async fn accept_forever(
         };
         pause = Pause::default();
         let Some(ticket) = place.take(peer.ip()) else {
+            if let Some(listener) = counted_as {
+                CONNECTIONS_REFUSED.add([listener as usize], 1);
+            }
             refusals.tell(peer.ip());
             continue;
         };
         // The worker registers the stream with its own runtime.
         match stream.into_std() {
-            Ok(stream) => dealer.deal(Accepted { stream, protocol: Arc::clone(&protocol), ticket }),
+            Ok(stream) => dealer.deal(Accepted {
+                stream,
+                protocol: Arc::clone(&protocol),
+                ticket,
+                counted: counted_as.map(Open::new),
+            }),
             Err(error) => tracing::warn!(%error, "connection lost between accept and its worker"),
         }
     }

@@ -1,6 +1,7 @@
 //! The life of one connection, whatever is spoken on it: served until its age, the drain, or the grace limit ends it.
 
 use super::{admission::Ticket, drain::Drain, limits::Limits, stream::Stream};
+use crate::telemetry::metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_ENDED, CONNECTIONS_OPEN, Listener};
 use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
@@ -52,6 +53,40 @@ pub(super) struct Accepted {
     pub(super) stream: std::net::TcpStream,
     pub(super) protocol: Arc<dyn Protocol>,
     pub(super) ticket: Ticket,
+    pub(super) counted: Option<Open>,
+}
+
+/// A connection that is counted as open until this is dropped, and then by how it ended.
+pub(super) struct Open {
+    listener: Listener,
+    end: usize,
+}
+
+impl Open {
+    pub(super) fn new(listener: Listener) -> Self {
+        CONNECTIONS_ACCEPTED.add([listener as usize], 1);
+        CONNECTIONS_OPEN.rise([listener as usize]);
+        // What is dropped before it ended was cut with its worker.
+        Self { listener, end: CUT }
+    }
+
+    fn ended(&mut self, end: &End) {
+        self.end = match end {
+            End::Closed => 0,
+            End::Failed(_) => 1,
+            End::Cut => CUT,
+        };
+    }
+}
+
+/// The places of the ends in [`CONNECTIONS_ENDED`] are those of the variants of [`End`].
+const CUT: usize = 2;
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        CONNECTIONS_OPEN.fall([self.listener as usize]);
+        CONNECTIONS_ENDED.add([self.listener as usize, self.end], 1);
+    }
 }
 
 impl Life {
@@ -68,13 +103,16 @@ impl Life {
 impl Accepted {
     /// Serves the connection; its place is free again when this ends, however it ends.
     pub(super) async fn serve(self, life: Life) {
-        let Self { stream, protocol, ticket: _ticket } = self;
+        let Self { stream, protocol, ticket: _ticket, mut counted } = self;
         // Without Nagle's algorithm: with it, throughput measured a tenth.
         let registered = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
         let end = match registered {
             Ok(stream) => protocol.serve(Stream::Plain(stream), life).await,
             Err(error) => End::Failed(error.into()),
         };
+        if let Some(counted) = &mut counted {
+            counted.ended(&end);
+        }
         tracing::debug!(?end, "connection ended");
     }
 }

@@ -42,6 +42,7 @@ pub use stream::Stream;
 pub use tls::{Encrypted, Inside, TlsFiles};
 pub use web::Web;
 
+use crate::telemetry;
 use accept::Listener;
 use admission::Admission;
 use drain::{Phase, Phases};
@@ -94,6 +95,14 @@ impl Server {
         let own = Admission::new(places);
         self.admissions.push(own.clone());
         self.listeners.push(Listener::new(listener, Arc::new(protocol), own));
+        self
+    }
+
+    /// Counts the connections of the listener that was added last under that name, in the metrics.
+    pub fn counted_as(&mut self, name: telemetry::metrics::Listener) -> &mut Self {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.count_as(name);
+        }
         self
     }
 

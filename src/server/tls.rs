@@ -96,7 +96,7 @@ impl TlsFiles {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or they do not belong together; the text begins with `option`.
+    /// When a file cannot be read or they do not belong together; the text is read after `option`.
     pub fn follow(self, option: &'static str, inside: Inside) -> Result<Followed<ServerConfig>, String> {
         let paths = [&self.certificate, &self.key].into_iter().chain(&self.client_authorities).cloned().collect();
         Followed::open(option, paths, move |_| self.read(inside))

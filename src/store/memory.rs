@@ -1,8 +1,8 @@
 //! The store that forgets: sessions and merchants in maps of this process, for tests and trials.
 
 use super::{
-    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first, id_in_use,
-    is_same_session,
+    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
+    id_in_use, is_same_session,
 };
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use ahash::{AHashMap, RandomState};
@@ -22,7 +22,7 @@ const SHARDS: usize = 64;
 pub struct MemoryStore {
     hasher: RandomState,
     /// By id. The entries are pointers, and what tells them apart is read through them: a resolve reads it anyway.
-    shards: [RwLock<HashTable<Arc<Session>>>; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
     merchants: RwLock<AHashMap<MerchantId, Arc<Merchant>>>,
     /// The sessions with an idempotency key, by the hash of whose it is. Locked before a shard, by whatever needs both.
     keys: Mutex<HashTable<(u64, SessionId)>>,
@@ -48,8 +48,18 @@ impl Default for MemoryStore {
     }
 }
 
-/// The sessions of one shard.
-type Shard = HashTable<Arc<Session>>;
+/// The sessions of one part of the table.
+#[derive(Debug, Default)]
+struct Shard {
+    table: HashTable<Arc<Session>>,
+    /// Memory that the sessions take, without the table.
+    bytes: usize,
+}
+
+/// What a session takes behind its pointer: itself, and the counts of who shares it.
+fn bytes_of(session: &Session) -> usize {
+    session.bytes() + 2 * size_of::<usize>()
+}
 
 impl MemoryStore {
     fn shard(&self, id: SessionId) -> &RwLock<Shard> {
@@ -57,13 +67,13 @@ impl MemoryStore {
         &self.shards[id.uuid().as_bytes()[15] as usize % SHARDS]
     }
 
-    fn entry<'s>(&self, shard: &'s mut Shard, id: SessionId) -> Entry<'s, Arc<Session>> {
+    fn entry<'s>(&self, table: &'s mut HashTable<Arc<Session>>, id: SessionId) -> Entry<'s, Arc<Session>> {
         let hash = |session: &Arc<Session>| self.hasher.hash_one(session.id);
-        shard.entry(self.hasher.hash_one(id), |session| session.id == id, hash)
+        table.entry(self.hasher.hash_one(id), |session| session.id == id, hash)
     }
 
     fn find(&self, id: SessionId) -> Option<Arc<Session>> {
-        read(self.shard(id)).find(self.hasher.hash_one(id), |session| session.id == id).cloned()
+        read(self.shard(id)).table.find(self.hasher.hash_one(id), |session| session.id == id).cloned()
     }
 
     /// The place of a key among all with what stands there, and its hash.
@@ -85,9 +95,12 @@ impl MemoryStore {
 
     fn insert(&self, session: Session) -> Result<(), StoreError> {
         let (id, over_at) = (session.id, session.over_at());
-        match self.entry(&mut write(self.shard(id)), id) {
-            Entry::Vacant(vacant) => drop(vacant.insert(Arc::new(session))),
-            Entry::Occupied(_) => return Err(id_in_use(id)),
+        {
+            let mut shard = write(self.shard(id));
+            let Shard { table, bytes } = &mut *shard;
+            let Entry::Vacant(vacant) = self.entry(table, id) else { return Err(id_in_use(id)) };
+            *bytes += bytes_of(&session);
+            vacant.insert(Arc::new(session));
         }
         self.note_over(over_at, id);
         Ok(())
@@ -103,12 +116,14 @@ impl MemoryStore {
         // Its state may be replaced meanwhile, its key may not.
         let keyed = session.key().map(|key| self.key_entry(&mut keys, &session.merchant_id, id.kind(), key));
         let mut shard = write(self.shard(id));
-        let Entry::Occupied(entry) = self.entry(&mut shard, id) else { return Removal::Gone };
+        let Shard { table, bytes } = &mut *shard;
+        let Entry::Occupied(entry) = self.entry(table, id) else { return Removal::Gone };
         let over_at = entry.get().over_at();
         if over_at > cutoff {
             return Removal::NotBefore(over_at);
         }
-        entry.remove();
+        let (removed, _) = entry.remove();
+        *bytes -= bytes_of(&removed);
         if let Some((_, Entry::Occupied(keyed))) = keyed {
             keyed.remove();
         }
@@ -170,11 +185,16 @@ impl Store for MemoryStore {
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, over_at) = (session.id, session.over_at());
-        match self.entry(&mut write(self.shard(id)), id) {
-            Entry::Occupied(mut entry) if entry.get().version + 1 == session.version => {
-                *entry.get_mut() = session.into()
+        {
+            let mut shard = write(self.shard(id));
+            let Shard { table, bytes } = &mut *shard;
+            match self.entry(table, id) {
+                Entry::Occupied(mut entry) if entry.get().version + 1 == session.version => {
+                    *bytes = *bytes + bytes_of(&session) - bytes_of(entry.get());
+                    *entry.get_mut() = session.into();
+                }
+                Entry::Occupied(_) | Entry::Vacant(_) => return Ok(Replaced::Stale),
             }
-            Entry::Occupied(_) | Entry::Vacant(_) => return Ok(Replaced::Stale),
         }
         self.note_over(over_at, id);
         self.changes.notify(id);
@@ -230,7 +250,7 @@ impl Store for MemoryStore {
             let merchants = read(&self.merchants);
             let shards = self.shards.each_ref().map(read);
             let merchants = merchants.values().cloned().map(Record::Merchant);
-            merchants.chain(shards.iter().flat_map(|shard| shard.iter().cloned().map(Record::Session))).collect()
+            merchants.chain(shards.iter().flat_map(|shard| shard.table.iter().cloned().map(Record::Session))).collect()
         };
         for record in records {
             if into.send(record).await.is_err() {
@@ -250,11 +270,19 @@ impl Store for MemoryStore {
             {
                 return Ok(Imported::Conflict);
             }
-            match self.entry(&mut write(self.shard(id)), id) {
+            let mut shard = write(self.shard(id));
+            let Shard { table, bytes } = &mut *shard;
+            match self.entry(table, id) {
                 Entry::Occupied(entry) if !is_same_session(entry.get(), &session) => return Ok(Imported::Conflict),
                 Entry::Occupied(entry) if entry.get().version >= session.version => return Ok(Imported::Kept),
-                Entry::Occupied(mut entry) => *entry.get_mut() = Arc::clone(&session),
-                Entry::Vacant(vacant) => drop(vacant.insert(Arc::clone(&session))),
+                Entry::Occupied(mut entry) => {
+                    *bytes = *bytes + bytes_of(&session) - bytes_of(entry.get());
+                    *entry.get_mut() = Arc::clone(&session);
+                }
+                Entry::Vacant(vacant) => {
+                    *bytes += bytes_of(&session);
+                    vacant.insert(Arc::clone(&session));
+                }
             }
             if let Some((hash, Entry::Vacant(vacant))) = keyed {
                 vacant.insert((hash, id));
@@ -280,6 +308,18 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn figures(&self) -> Figures {
+        let (mut sessions, mut bytes) = (0, 0);
+        for shard in &self.shards {
+            let shard = read(shard);
+            sessions += shard.table.len();
+            bytes += shard.bytes + shard.table.allocation_size();
+        }
+        bytes += lock(&self.keys).allocation_size();
+        bytes += lock(&self.over).values().map(|ids| ids.capacity() * size_of::<SessionId>()).sum::<usize>();
+        Figures { sessions: Some(sessions as u64), session_memory_bytes: Some(bytes as u64), ..Figures::default() }
     }
 
     async fn close(&self) -> Result<(), StoreError> {

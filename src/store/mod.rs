@@ -4,6 +4,8 @@
 //! decides what it means. `tests/store_contract.rs` has a test for every clause, run on every store.
 
 mod changes;
+mod figures;
+mod measured;
 mod memory;
 pub mod record;
 pub mod redb;
@@ -13,6 +15,8 @@ pub mod backup;
 mod url;
 
 pub use changes::{ChangeFeed, Changes};
+pub use figures::Figures;
+pub use measured::Measured;
 pub use memory::MemoryStore;
 pub use postgres::PostgresStore;
 pub use redb::RedbStore;
@@ -112,6 +116,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Answers when the store can serve.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Says how it stands, at once and without asking anything that is far away.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
 
     /// Makes everything acknowledged durable and lets go of what is open; no other call follows.
     ///

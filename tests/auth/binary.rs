@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 fn waypost(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
-    command.env_clear().args(args);
+    command.env_clear().env("WAYPOST_OPS_ADDR", "off").args(args);
     command
 }
 

@@ -17,7 +17,7 @@ const { waypost } = grpc.loadPackageDefinition(definition);
 
 /** Starts a server on free ports. */
 export async function start(...options) {
-  const args = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--log", "error"];
+  const args = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--ops-addr", "off", "--log", "error"];
   if (!options.includes("--store")) args.push("--store", "memory:");
   const child = spawn(BINARY, [...args, ...options], { stdio: ["ignore", "pipe", "inherit"] });
   let grpcAddr;

@@ -1,5 +1,6 @@
 //! A whole server in whose way a test can put faults, call by call.
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
@@ -110,10 +111,11 @@ struct Faulty<S> {
     way: Arc<Way>,
 }
 
-impl<S> Service<http::Request<Incoming>> for Faulty<S>
+impl<S, B> Service<http::Request<Incoming>> for Faulty<S>
 where
-    S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible>,
+    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
@@ -133,12 +135,15 @@ where
             at: Instant::now(),
         });
         match self.way.faults.lock().unwrap().pop_front() {
-            None | Some(Fault::None) => Box::pin(self.inner.call(request)),
+            None | Some(Fault::None) => {
+                let call = self.inner.call(request);
+                Box::pin(async move { Ok(call.await?.map(Body::new)) })
+            }
             Some(Fault::After(other)) => {
                 let call = self.inner.call(request);
                 Box::pin(async move {
                     other.await;
-                    call.await
+                    Ok(call.await?.map(Body::new))
                 })
             }
             Some(Fault::Refused(status)) => Box::pin(async move { Ok(status.into_http()) }),

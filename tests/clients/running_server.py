@@ -18,7 +18,7 @@ class RunningServer:
 
     def __init__(self, log, *options, page_addr="off"):
         """Starts a server that logs to the file `log`, and returns once it says where it listens."""
-        command = [BINARY, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, *options]
+        command = [BINARY, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, "--ops-addr", "off", *options]
         # The settings of whoever runs the tests are not the server's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
         with open(log, "w") as stderr:

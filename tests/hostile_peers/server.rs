@@ -123,6 +123,6 @@ fn command() -> Command {
     let built = env::var_os("WAYPOST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_waypost").into());
     let mut command = Command::new(built);
     command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
-    command.args(["--workers", "1"]);
+    command.args(["--ops-addr", "off", "--workers", "1"]);
     command
 }

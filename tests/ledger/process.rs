@@ -34,8 +34,19 @@ pub fn run(args: &[&str]) -> String {
 
 /// The command that serves a store on a free port.
 pub fn serve(store: &str) -> Command {
-    let mut command =
-        waypost(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--workers", "2", "--store", store]);
+    let mut command = waypost([
+        "serve",
+        "--grpc-addr",
+        "127.0.0.1:0",
+        "--page-addr",
+        "off",
+        "--ops-addr",
+        "off",
+        "--workers",
+        "2",
+        "--store",
+        store,
+    ]);
     command.stdout(Stdio::piped());
     command
 }

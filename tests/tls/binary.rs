@@ -20,7 +20,7 @@ use tokio::{
 fn waypost(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
     // Names of files in the arguments are those of the directory.
-    command.env_clear().current_dir(dir).args(args);
+    command.env_clear().env("WAYPOST_OPS_ADDR", "off").current_dir(dir).args(args);
     command
 }
 

@@ -5,6 +5,7 @@
 pub mod authenticate;
 pub mod deadline;
 pub mod foreign;
+pub mod observe;
 pub mod panic;
 pub mod shed;
 

@@ -8,6 +8,7 @@ use super::{Passed, Response, refuse};
 use crate::{
     grpc::{limits::RETRY_AFTER_OVERLOAD, status},
     proto::v1::ErrorReason,
+    telemetry::metrics,
 };
 use futures_util::future::Either;
 use http::Request;
@@ -103,6 +104,7 @@ impl<F: Future> Future for Counted<F> {
 }
 
 fn overloaded() -> Status {
+    metrics::Shed::Calls.count();
     let text = "more calls are in progress than the server takes; this one was not begun";
     status::retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
 }

@@ -3,7 +3,7 @@
 //! Every statement of the store may be run twice: the second run then finds what the first one did. What it finds is
 //! not told apart here; [`Reply::before`] says that there may be something to find.
 
-use super::super::StoreError;
+use super::super::{Figures, StoreError};
 use super::{
     ConnectError,
     address::Address,
@@ -92,6 +92,18 @@ impl Database {
             lease.give_back();
         }
         Err(failure)
+    }
+
+    /// How many connections there are.
+    pub(super) fn figures(&self) -> Figures {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        let connections = [status.size - idle, idle, status.max_size].map(|count| count as u64);
+        Figures {
+            connections: Some(connections),
+            waiting_for_connection: Some(status.waiting as u64),
+            ..Figures::default()
+        }
     }
 
     /// Ends every connection that is not in use, and the others when they are given back.

@@ -30,7 +30,7 @@ use self::{
     io_thread::IoThread,
 };
 use super::{
-    ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
+    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
     is_same_session,
     record::{read_merchant, read_session, write_merchant, write_session},
 };
@@ -360,6 +360,10 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.run(PING, []).await.map(drop)
+    }
+
+    fn figures(&self) -> Figures {
+        self.database.figures()
     }
 
     async fn close(&self) -> Result<(), StoreError> {

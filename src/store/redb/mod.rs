@@ -12,13 +12,16 @@ mod writer;
 
 pub use check::{Report, check};
 
-use super::{ChangeFeed, Changes, Created, Imported, Loaded, Record, Replaced, Store, StoreError, record};
-use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
+use super::{ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError, record};
+use crate::{
+    model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp},
+    telemetry::metrics::STORE_CACHE,
+};
 use async_trait::async_trait;
 use cache::{Cache, Found};
 use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableError,
-    WriteTransaction, backends::FileBackend,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, TableError, WriteTransaction, backends::FileBackend,
 };
 use std::{
     fs::{File, OpenOptions},
@@ -156,14 +159,24 @@ impl Shared {
 
     fn session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
         let vacancy = match self.sessions.find(&id) {
-            Found::Entry(session) => return Ok(Some(session)),
+            Found::Entry(session) => {
+                STORE_CACHE.add([0], 1);
+                return Ok(Some(session));
+            }
             Found::Vacancy(vacancy) => vacancy,
         };
+        STORE_CACHE.add([1], 1);
         let table = self.begin_read()?.open_table(tables::SESSIONS).map_err(unreadable)?;
         let Some(value) = table.get(&tables::id_bytes(id)).map_err(unreadable)? else { return Ok(None) };
         let session = Arc::new(record::read_session(value.value().2)?);
         vacancy.fill(session.clone());
         Ok(Some(session))
+    }
+
+    /// The file keeps the number, so that nothing is counted.
+    fn count_sessions(&self) -> Result<u64, StoreError> {
+        let table = self.begin_read()?.open_table(tables::SESSIONS).map_err(unreadable)?;
+        table.len().map_err(unreadable)
     }
 
     /// A merchant, with the defaults and version 0 when it was never written.
@@ -273,6 +286,16 @@ impl Store for RedbStore {
             None => Err(closed()),
             Some(queue) if queue.is_closed() => Err(stopped()),
             Some(_) => Ok(()),
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = queue.as_ref().map(|queue| queue.max_capacity() - queue.capacity());
+        Figures {
+            sessions: self.shared.count_sessions().ok(),
+            queued_writes: queued.map(|writes| writes as u64),
+            ..Figures::default()
         }
     }
 

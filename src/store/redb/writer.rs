@@ -11,11 +11,13 @@ use super::{
 use crate::{
     model::{Kind, Merchant, Session, SessionId, Timestamp},
     store::{Created, Imported, Replaced, StoreError, compare_with_first, id_in_use, is_same_session, record},
+    telemetry::metrics::{STORE_COMMIT_DURATION, STORE_COMMIT_WRITES},
 };
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Instant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -117,6 +119,7 @@ fn commit(shared: &Shared, writes: Vec<Write>) -> Result<(), redb::Error> {
     if writes.is_empty() {
         return Ok(());
     }
+    let (began, count) = (Instant::now(), writes.len());
     let mut transaction = shared.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     // A file that was not closed (kill -9, power loss) is normally repaired by reading all of it: 9 s for 4 GiB with
@@ -130,6 +133,8 @@ fn commit(shared: &Shared, writes: Vec<Write>) -> Result<(), redb::Error> {
         transaction.abort()?;
     } else {
         transaction.commit()?;
+        STORE_COMMIT_DURATION.took([], began.elapsed());
+        STORE_COMMIT_WRITES.saw([], count as u64);
     }
     for change in &done.changes {
         match change {

@@ -15,12 +15,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging, once for the process. `filter` is the level, or a list of `module=level`.
-///
-/// # Errors
-///
-/// When the filter cannot be read.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub(super) fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
     let mut told = EnvFilter::try_new(filter)?;
     if told.max_level_hint() <= Some(LevelFilter::INFO) {
         told = EnvFilter::try_new(format!("{UNLESS_TOLD},{filter}"))?;
