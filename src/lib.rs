@@ -27,7 +27,7 @@
 //!   what belongs to others is not there.
 //! - **Acknowledged means durable** on every store but memory.
 //! - **Everything has a maximum**, with its reason: [`model::limits`], [`server::Limits`], [`grpc::Limits`],
-//!   [`pages::limits`], [`callers::limits`], [`cli::config::limits`].
+//!   [`pages::limits`], [`callers::limits`], `cli::config::limits`.
 //! - **Signed is what is said.** A [`redirect::Claims`] is signed and never a URL; a merchant whose returns are signed is
 //!   never sent a buyer without a token, and no preview has one that verifies.
 //! - **Never logged**: URLs, query values, secrets, keys, customer data.
@@ -39,7 +39,7 @@
 //! redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
 //! `grpc::from_proto` and `to_proto`. A method: its line in [`grpc::auth`], which says what it asks of its caller. A use
 //! case: a file in [`app`]. A store: an implementation of [`store::Store`] and a line in `tests/store_contract.rs`. What
-//! buyers read: `pages::words`, in every language. An option of the server: a field of [`cli::serve::Serve`] with its
+//! buyers read: `pages::words`, in every language. An option of the server: a field of `cli::serve::Serve` with its
 //! group; variable, key, schema and tables come of it. A number for those who run it: [`telemetry::metrics`], and a line
 //! where it happens.
 

@@ -14,6 +14,7 @@ use crate::{
     grpc::{self, Authentication, Health, Merchants, Redirects, Router},
     ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl},
+    redirect::Mode,
     server::{Encrypted, Http2, Limits, Server, Web},
     store::{Measured, StoreUrl, backup},
     telemetry::{self, metrics},
@@ -97,7 +98,11 @@ impl Serve {
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone());
         let page_tls = pages.as_ref().and_then(|pages| pages.tls.clone());
         if let Some(Pages { listener, links, tls, .. }) = pages {
-            let web = Web::new(pages::router(app.clone(), links, server.drain()));
+            let mut router = pages::router(app.clone(), links, server.drain());
+            if tls.is_some() && app.mode() == Mode::Production {
+                router = pages::strictly_encrypted(router);
+            }
+            let web = Web::new(router);
             match tls {
                 Some(tls) => server.listen_with(listener, Encrypted::new(web, tls), &pages::limits::places()),
                 None => server.listen_with(listener, web, &pages::limits::places()),

@@ -3,9 +3,10 @@
 use super::{Pages, limits::TIMEOUT, problem};
 use crate::telemetry::metrics::{PAGE_DURATION, PAGE_REQUESTS, Route, status_number};
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
-    middleware::Next,
+    middleware::{Next, map_response},
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -83,6 +84,16 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
     PAGE_REQUESTS.add([route as usize, status_number(response.status())], 1);
     PAGE_DURATION.took([route as usize], began.elapsed());
     response
+}
+
+/// Tells browsers for a year to come to this name encrypted only (RFC 6797). For a listener that has TLS itself, and not
+/// for the sandbox: browsers apply it to every port of the name, and that may be `localhost`.
+pub fn strictly_encrypted(router: Router) -> Router {
+    router.layer(map_response(async |mut response: Response| {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, year);
+        response
+    }))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod shop;
 mod token;
 mod words;
 
+pub use edge::strictly_encrypted;
 pub use links::{InvalidPublicUrl, Links, PublicUrl};
 pub use token::{InvalidPageKeys, PageKeys, Purpose};
 

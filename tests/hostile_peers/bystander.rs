@@ -21,6 +21,9 @@ use waypost::proto::v1::{
 /// Longer than anything takes that goes well, so that a test fails instead of hanging.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for an attack that is as hard as it gets.
+const PATIENCE_IN_FULL: Duration = Duration::from_secs(600);
+
 /// What the machine's other work does to a latency at any time; below it, a ratio means nothing.
 const FLOOR: Duration = Duration::from_millis(60);
 
@@ -80,7 +83,7 @@ pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack:
     thread::sleep(AT_LEAST);
     let before = server.memory_mib();
     bystander.enter(1);
-    let began = Instant::now();
+    let (began, patience) = (Instant::now(), if full() { PATIENCE_IN_FULL } else { PATIENCE });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (attacked, most) = runtime.block_on(async {
         let mut most = before;
@@ -91,7 +94,7 @@ pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack:
                 biased;
                 _ = look.tick() => most = most.max(server.memory_mib()),
                 attacked = &mut attack => break attacked,
-                () = tokio::time::sleep_until((began + PATIENCE).into()) => panic!("{name}: the attack never ended"),
+                () = tokio::time::sleep_until((began + patience).into()) => panic!("{name}: the attack never ended"),
             }
         };
         (attacked, most.max(server.memory_mib()))
@@ -117,7 +120,8 @@ pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack:
         server.log_kib()
     );
     for (phase, latency) in [(PHASES[1], during), (PHASES[2], after)] {
-        let strict = full() && !cfg!(debug_assertions);
+        // As `WAYPOST_TEST_BINARY` names a release build, which these tests need not be themselves.
+        let strict = full() && (!cfg!(debug_assertions) || env::var_os("WAYPOST_TEST_BINARY").is_some());
         assert!(
             ratio(latency) <= MAX_RATIO || (!strict && latency <= FLOOR),
             "{name}: p99 {quiet:?} in quiet, and {latency:?} {phase}"

@@ -3,8 +3,8 @@
 //! memory stays bounded, and it recovers by itself.
 //!
 //! `docs/security.md` has the table of guards and of what happened without each. `WAYPOST_TEST_HOSTILE=full` attacks
-//! harder (a million resets), and in a release build also asserts the ratio of latencies. `WAYPOST_TEST_BINARY` names
-//! another binary to attack than the one that was built with the tests.
+//! harder (a million resets). `WAYPOST_TEST_BINARY` names another binary to attack than the one that was built with the
+//! tests, a release build: with both, the ratio of latencies is asserted as it is.
 mod beginnings;
 mod bystander;
 mod connections;

@@ -120,21 +120,33 @@ fn commands_show_their_certificate_to_a_server_that_asks() {
     assert!(stderr(&denied.expect("run")).contains("reason: PERMISSION_DENIED"));
 }
 
-#[tokio::test]
-async fn pages_are_served_encrypted_over_both_versions_of_http() {
-    let dir = TempDir::new().expect("a directory");
-    let authority = certificates(dir.path());
-    let server = Server::start(dir.path(), &["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"]);
-    let addr: SocketAddr = server.pages.strip_prefix("https://").expect("links are https").parse().expect("an address");
-    let peer = Peer::trusting(&authority);
-
-    let mut stream = peer.clone().offering(&[b"http/1.1"]).connect(addr).await.expect("connected");
+/// The answer to a browser that opens nothing, by HTTP/1.1.
+async fn answer_of(peer: &Peer, pages: SocketAddr) -> String {
+    let mut stream = peer.clone().offering(&[b"http/1.1"]).connect(pages).await.expect("connected");
     let head = "GET /r/nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("answered").expect("text");
+    answer
+}
+
+#[tokio::test]
+async fn pages_are_served_encrypted_over_both_versions_of_http() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    let tls = ["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"];
+    let server = Server::start(dir.path(), &tls);
+    let addr: SocketAddr = server.pages.strip_prefix("https://").expect("links are https").parse().expect("an address");
+    let peer = Peer::trusting(&authority);
+
+    let answer = answer_of(&peer, addr).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(answer.contains("content-security-policy"), "{answer}");
+    // For the name, whatever its port: so not in a trial on this machine.
+    assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
+    let sandbox = Server::start(dir.path(), &[&tls[..], &["--sandbox"]].concat());
+    let its: SocketAddr = sandbox.pages.strip_prefix("https://").expect("an address").parse().expect("an address");
+    assert!(!answer_of(&peer, its).await.contains("strict-transport-security"));
 
     let stream = peer.offering(&[b"h2", b"http/1.1"]).connect(addr).await.expect("connected");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));

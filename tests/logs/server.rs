@@ -1,0 +1,114 @@
+//! The binary with everything that it can have switched on, and its log.
+
+use crate::{certificates::Authority, tell};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+use tempfile::TempDir;
+
+#[derive(Debug, Clone, Copy)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+pub struct Server {
+    process: Child,
+    pub grpc: SocketAddr,
+    pub pages: SocketAddr,
+    pub ops: SocketAddr,
+    pub authority: Authority,
+    /// What is in the files of keys, which the log must not have either.
+    pub keys: Vec<String>,
+    dir: TempDir,
+    stdout: BufReader<ChildStdout>,
+}
+
+fn waypost(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    // Names of files in the arguments are those of the directory.
+    command.env_clear().current_dir(dir).args(args);
+    command
+}
+
+/// What an owner of that secret may do.
+fn credential(name: &str, secret: &str, scopes: &str) -> String {
+    let digest: String = Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("[[credential]]\nname = '{name}'\nsha256 = '{digest}'\nmerchants = ['shop']\nscopes = {scopes}\n")
+}
+
+impl Server {
+    /// Its files are in a directory of its own, in which the store's may be too.
+    pub fn start(store: &str, format: LogFormat) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let authority = Authority::new("ours");
+        authority.server().write(dir.path(), "server");
+        let credentials = credential("admin", &tell("secret-of-admin"), "['admin']")
+            + &credential("reader", &tell("secret-of-reader"), "['read']");
+        fs::write(dir.path().join("credentials.toml"), credentials).expect("written");
+        let mut keys = vec![fs::read_to_string(dir.path().join("server.key")).expect("text")];
+        for kind in ["signing", "page"] {
+            let made = waypost(dir.path(), &["keygen", kind]).output().expect("run");
+            let path = dir.path().join(format!("{kind}.key"));
+            fs::write(&path, &made.stdout).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            keys.push(String::from_utf8(made.stdout).expect("text"));
+        }
+        // The second line of each file is the first of the key itself.
+        let keys = keys.iter().map(|file| file.lines().nth(1).expect("a key").to_owned()).collect();
+        let mut serve = waypost(dir.path(), &["serve", "--sandbox", "--workers", "1", "--store", store]);
+        serve.args(["--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"]);
+        serve.args(["--reflection", "on"]);
+        serve.args(["--tls-cert", "server.crt", "--tls-key", "server.key"]);
+        serve.args(["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"]);
+        serve.args(["--credentials-file", "credentials.toml", "--page-key-file", "page.key"]);
+        serve.args(["--signing-key-file", "signing.key", "--log", "trace", "--log-format"]);
+        serve.arg(match format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        });
+        let log = File::create(dir.path().join("log")).expect("a log");
+        let mut process = serve.stdout(Stdio::piped()).stderr(log).spawn().expect("started");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let (mut grpc, mut pages, mut ops) = (None, None, None);
+        while grpc.is_none() || pages.is_none() || ops.is_none() {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).expect("text") == 0 {
+                panic!("it ended: {}", fs::read_to_string(dir.path().join("log")).expect("text"));
+            }
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["gRPC", addr] => grpc = addr.parse().ok(),
+                ["pages", url] => pages = url.strip_prefix("https://").and_then(|addr| addr.parse().ok()),
+                ["ops", url] => {
+                    ops = url.strip_prefix("http://").and_then(|url| url.split('/').next()?.parse().ok());
+                }
+                _ => {}
+            }
+        }
+        let [grpc, pages, ops] = [grpc, pages, ops].map(|addr| addr.expect("it listens"));
+        Self { process, grpc, pages, ops, authority, keys, dir, stdout }
+    }
+
+    /// What it logged, after it has ended.
+    pub fn log(mut self) -> String {
+        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
+        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
+        self.stdout.read_to_string(&mut String::new()).expect("text");
+        self.process.wait().expect("ended");
+        fs::read_to_string(self.dir.path().join("log")).expect("text")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
