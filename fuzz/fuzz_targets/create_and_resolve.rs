@@ -96,20 +96,12 @@ async fn run(input: &Input<'_>, signer: &Signer) {
         ..Merchant::default()
     };
     // Refused settings are simply not there.
-<<<<<<< HEAD
     let settings = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
-    let _ = merchants.update_merchant(Request::new(settings)).await;
-    let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(input.metadata.1.clone())) };
-    let metadata = Some(prost_types::Struct { fields: BTreeMap::from([(input.metadata.0.clone(), value)]) });
-    let created = if input.is_order {
-=======
-    let settings = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
     let saved = merchants.update_merchant(Request::new(settings)).await;
     let signs = saved.is_ok_and(|saved| saved.into_inner().merchant.expect("a merchant").sign_returns);
     let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(input.metadata.1.to_owned())) };
     let metadata = Some(prost_types::Struct { fields: BTreeMap::from([(input.metadata.0.to_owned(), value)]) });
     let created = if input.kind == "order" {
->>>>>>> main
         let order = CreateOrderRequest {
             merchant_id: "m".to_owned(),
             r#type: "online".to_owned(),

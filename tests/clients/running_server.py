@@ -16,9 +16,10 @@ STOP_SECONDS = 40
 class RunningServer:
     """A context manager: the server is stopped at the end, and must have ended well."""
 
-    def __init__(self, log, *options, page_addr="off"):
+    def __init__(self, log, *options, page_addr="off", store="memory:", program=(BINARY,)):
         """Starts a server that logs to the file `log`, and returns once it says where it listens."""
-        command = [BINARY, "serve", "--sandbox", "--store", "memory:", "--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, "--ops-addr", "off", *options]
+        listen = ["--grpc-addr", "127.0.0.1:0", "--page-addr", page_addr, "--ops-addr", "off"]
+        command = [*program, "serve", "--sandbox", "--store", store, *listen, *options]
         # The settings of whoever runs the tests are not the server's.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
         with open(log, "w") as stderr:

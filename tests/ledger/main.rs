@@ -15,6 +15,7 @@ mod writers;
 
 mod kills;
 mod moving;
+mod rolling_restart;
 mod shared_database;
 
 use std::time::Duration;
