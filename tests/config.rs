@@ -299,7 +299,7 @@ mod problems {
         for (name, saying) in [
             ("none.toml", "waypost: none.toml cannot be read: No such file"),
             (".", "waypost: . cannot be read: Is a directory"),
-            ("/dev/zero", "waypost: /dev/zero "),
+            ("/dev/zero", "waypost: /dev/zero is larger than 1048576 bytes"),
         ] {
             let ran = place.run(&["config", "check", "--config", name, "--page-addr", "off"], &[]);
             assert_eq!(ran.code, Some(2));
@@ -307,7 +307,7 @@ mod problems {
         }
         place.write("large.toml", &" ".repeat(1024 * 1024 + 1));
         let ran = place.run(&["config", "check", "--config", "large.toml", "--page-addr", "off"], &[]);
-        assert_eq!(ran.stderr, "waypost: large.toml is larger than 1048576 bytes\n");
+        assert_eq!(ran.stderr, "waypost: large.toml is larger than 1048576 bytes: name another file\n");
     }
 
     #[test]
@@ -346,6 +346,49 @@ mod problems {
         }
         let help = Place::with("").run(&["serve", "--help"], &[("WAYPOST_STORE", secret)]);
         assert!(!help.stdout.contains("s3cret"), "{}", help.stdout);
+    }
+
+    #[test]
+    fn a_file_with_a_password_is_warned_of_when_everybody_can_read_it() {
+        let place = Place::with("store = 'postgres://waypost:s3cret@db.internal/waypost'\npage_addr = 'off'\n");
+        let path = place.0.path().join("waypost.toml");
+        for (mode, env, warned) in [
+            (0o644, vec![], true),
+            (0o640, vec![], false),
+            // Then the file's does not hold, but it is there all the same.
+            (0o644, vec![("WAYPOST_STORE", "memory:")], true),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let ran = place.check(&[], &env);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "no problem found\n"));
+            assert_eq!(ran.stderr.contains("`chmod 600` the file of --config"), warned, "{mode:o}: {}", ran.stderr);
+        }
+        place.write("waypost.toml", "store = 'redb:waypost.redb'\npage_addr = 'off'\n");
+        assert_eq!(place.check(&[], &[]).stderr, "");
+    }
+
+    #[test]
+    fn a_wrong_value_in_the_file_is_told_although_another_place_comes_before_it() {
+        let place = Place::with("grace = 'soon'\npage_addr = 'off'");
+        let ran = place.check(&["--grace", "1s"], &[]);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.starts_with("waypost: waypost.toml:1: grace soon: "), "{}", ran.stderr);
+        // Clap does not read a variable that a flag comes before.
+        assert_eq!(place.run(&["config", "print", "--grace", "1s"], &[("WAYPOST_GRACE", "soon")]).code, Some(0));
+    }
+
+    #[test]
+    fn other_commands_do_not_repeat_a_password_either() {
+        let place = Place::with("");
+        let (secret, wrong) = ("postgres://w:s3cret@db/w", "postgress://w:s3cret@db/w");
+        for command in [&["migrate"][..], &["store", "check"], &["store", "export", "-"]] {
+            let ran = place.run(&[command, &["--store", wrong]].concat(), &[]);
+            assert_eq!(ran.code, Some(2));
+            assert!(ran.stderr.contains("--store <URL> is not a store: write"), "{}", ran.stderr);
+            let help = place.run(&[command, &["--help"]].concat(), &[("WAYPOST_STORE", secret)]);
+            assert!(help.stdout.contains("[env: WAYPOST_STORE]"), "{}", help.stdout);
+            assert!(!format!("{ran:?}{help:?}").contains("s3cret"), "{ran:?} {help:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     config::Problem,
-    key_file::KeyFile,
+    secret_file::SecretFile,
     serve::{ListenAddr, Serve},
     serve_tls::Tls,
 };
@@ -65,7 +65,7 @@ fn page_keys(serve: &Serve) -> Result<Option<PageKeys>, Problem> {
         (_, ListenAddr::Off) => return Ok(None),
         (Some(file), ListenAddr::At(_)) => {
             let named = |text: String| problem(format!("{} {text}", file.display()));
-            let read = KeyFile::read(file, PAGE_KEY_FILE_BYTES).map_err(named)?;
+            let read = SecretFile::read(file, PAGE_KEY_FILE_BYTES).map_err(named)?;
             if read.is_open_to_others {
                 tracing::warn!(
                     "every user of the machine can open any buyer's page: `chmod 600` the file of --page-key-file"

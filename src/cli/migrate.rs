@@ -1,6 +1,6 @@
 //! `waypost migrate`: makes a database ready for this version.
 
-use super::failure::Failure;
+use super::{failure::Failure, store_url::Unrepeated};
 use crate::store::{StoreUrl, postgres::Migrated};
 use clap::Args;
 
@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Migrate {
     /// The database: `postgres://...`.
-    #[arg(long, env = "WAYPOST_STORE", value_name = "URL")]
+    #[arg(long, env = "WAYPOST_STORE", hide_env_values = true, value_name = "URL", value_parser = Unrepeated)]
     store: StoreUrl,
 }
 

@@ -39,6 +39,7 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
     }
     let serve = &effective.serve;
     telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(format!("--log: {error}")))?;
+    effective.warn();
     let files = match Files::read(serve) {
         Ok(files) => files,
         Err(problems) => {

@@ -1,6 +1,6 @@
 //! The server's options for signed returns, and the files that they name.
 
-use super::{config::Problem, key_file::KeyFile, time};
+use super::{config::Problem, secret_file::SecretFile, time};
 use crate::{
     app::{Issuer, Signer},
     model::limits,
@@ -86,7 +86,7 @@ impl Signing {
 
 /// Reads the keys of a file.
 fn read(path: &Path) -> Result<Vec<SigningKey>, String> {
-    let file = KeyFile::read(path, limits::SIGNING_KEY_FILE_BYTES)?;
+    let file = SecretFile::read(path, limits::SIGNING_KEY_FILE_BYTES)?;
     let keys = SigningKey::read_all(&file.text).map_err(|error| error.to_string())?;
     if file.is_open_to_others && keys.iter().any(SigningKey::is_private) {
         return Err("holds a private key and is open to every user of the machine: `chmod 600` it".into());

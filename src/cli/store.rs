@@ -1,6 +1,6 @@
 //! `waypost store`: an operator's work on a store, beside the server.
 
-use super::failure::Failure;
+use super::{failure::Failure, store_url::Unrepeated};
 use crate::store::{
     StoreUrl, backup,
     export::{self, Totals},
@@ -33,7 +33,14 @@ pub enum Store {
 #[derive(Debug, Args)]
 pub struct At {
     /// The store: `redb:PATH` or `postgres://...`.
-    #[arg(long, env = "WAYPOST_STORE", default_value = "redb:waypost.redb", value_name = "URL")]
+    #[arg(
+        long,
+        env = "WAYPOST_STORE",
+        hide_env_values = true,
+        default_value = "redb:waypost.redb",
+        value_name = "URL"
+    )]
+    #[arg(value_parser = Unrepeated)]
     store: StoreUrl,
 }
 

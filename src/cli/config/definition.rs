@@ -154,6 +154,8 @@ impl Definition {
     /// every combination. Help texts show it as it is.
     pub fn as_given(&self) -> Arg {
         let arg = self.arg.clone().requires(Resettable::Reset).conflicts_with(Resettable::Reset);
+        // Shells complete paths by it.
+        let arg = arg.value_hint(self.arg.get_value_hint());
         match self.kind() {
             Kind::Switch => arg
                 .action(ArgAction::Set)

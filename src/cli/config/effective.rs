@@ -4,8 +4,9 @@ use super::{
     definition::{self, Definition, Kind},
     file::Contents,
     given::Given,
+    has_password,
     problem::{Origin, Problem, Problems},
-    shown,
+    redacted, shown,
 };
 use crate::cli::serve::Serve;
 use std::{
@@ -22,6 +23,8 @@ pub struct Effective {
     /// Every option, in the order of the help text.
     pub values: Vec<Value>,
     file: Option<PathBuf>,
+    /// Whether every user of the machine can read a password in the file.
+    is_password_open: bool,
 }
 
 /// An option, and what it is set to.
@@ -42,6 +45,8 @@ impl Effective {
     pub fn of(given: Given) -> Self {
         let Given { file, values: mut given } = given;
         let mut contents = file.as_deref().map(Contents::read).unwrap_or_default();
+        let mut texts = contents.values.values().flat_map(|(_, texts)| texts);
+        let is_password_open = contents.is_open_to_others && texts.any(|text| has_password(&text.to_string_lossy()));
         let values = definition::all().into_iter().map(|definition| {
             let (origin, texts) = match (given.remove(&definition.key), contents.values.remove(&definition.key)) {
                 (Some(given), _) => given,
@@ -80,7 +85,7 @@ impl Effective {
             problems.tell(Origin::Default, problem);
             definition::serve(Vec::new()).expect("no option is required")
         });
-        let mut effective = Self { serve, problems, values, file };
+        let mut effective = Self { serve, problems, values, file, is_password_open };
         if !contents.is_unreadable {
             effective.relate();
             let contradictions = effective.serve.contradictions();
@@ -130,6 +135,13 @@ impl Effective {
         }
     }
 
+    /// Logs what is not wrong, and should not stay so.
+    pub fn warn(&self) {
+        if self.is_password_open {
+            tracing::warn!("every user of the machine can read a password: `chmod 600` the file of --config");
+        }
+    }
+
     /// The file's name and the line in it, or what else says so.
     pub fn origin(&self, value: &Value) -> String {
         match (&value.origin, &self.file) {
@@ -146,6 +158,11 @@ impl Effective {
 }
 
 impl Value {
+    /// Whether the value has something that is not to be told.
+    pub fn is_redacted(&self) -> bool {
+        self.texts.iter().any(|text| redacted(&text.to_string_lossy()) != text.to_string_lossy())
+    }
+
     /// Whether somebody asks for it. To switch something off is not to ask for it.
     fn is_given(&self) -> bool {
         let is_off = || self.definition.kind() == Kind::Switch && !self.definition.is_on(&self.texts);

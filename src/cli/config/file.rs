@@ -6,7 +6,8 @@ use super::{
     definition::{self, Definition, Kind},
     limits::{FILE_BYTES, KEY_CHARS, PROBLEMS},
 };
-use std::{collections::BTreeMap, ffi::OsString, fs::File, io::Read, ops::Range, path::Path};
+use crate::cli::secret_file::SecretFile;
+use std::{collections::BTreeMap, ffi::OsString, ops::Range, path::Path};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -23,18 +24,16 @@ pub struct Contents {
     pub meant: Vec<String>,
     /// Whether it is not known what the file says about any option.
     pub is_unreadable: bool,
+    /// Whether every user of the machine can read it.
+    pub is_open_to_others: bool,
 }
 
 impl Contents {
     /// Reads a file.
     pub fn read(path: &Path) -> Self {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(FILE_BYTES + 1).read_to_string(&mut text));
-        let whole = |problem: String| Self { problems: vec![(None, problem)], is_unreadable: true, ..Self::default() };
-        match read {
-            Err(error) => whole(format!("cannot be read: {error}")),
-            Ok(bytes) if bytes as u64 > FILE_BYTES => whole(format!("is larger than {FILE_BYTES} bytes")),
-            Ok(_) => Self::of(&text),
+        match SecretFile::read(path, FILE_BYTES) {
+            Ok(SecretFile { text, is_open_to_others }) => Self { is_open_to_others, ..Self::of(&text) },
+            Err(problem) => Self { problems: vec![(None, problem)], is_unreadable: true, ..Self::default() },
         }
     }
 

@@ -67,6 +67,7 @@ fn check(mut effective: Effective) -> Result<String, Failure> {
     // What the server would warn of when it starts.
     let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).without_time().with_target(false);
     warnings.with_writer(io::stderr).with_ansi(false).init();
+    effective.warn();
     let is_usable = effective.problems.is_empty();
     if let Err(problems) = Files::read(&effective.serve) {
         effective.tell(problems);
@@ -104,6 +105,14 @@ fn redacted(text: &str) -> Cow<'_, str> {
     format!("{scheme}://{address}{parameters}").into()
 }
 
+/// Whether an address has a password in it.
+fn has_password(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    let is_in_user = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    let parameters = rest.split_once('?').map(|(_, parameters)| percent_encoding::percent_decode_str(parameters));
+    is_in_user || parameters.is_some_and(|text| text.decode_utf8_lossy().to_lowercase().contains("pass"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +131,7 @@ mod tests {
             ("https://pay.example.com", "https://pay.example.com"),
         ] {
             assert_eq!(redacted(text), shown);
+            assert_eq!(has_password(text), text.contains("s3"), "{text}");
         }
     }
 }

@@ -56,10 +56,9 @@ fn origin(effective: &Effective, value: &Value) -> String {
     let origin = effective.origin(value).replace(char::is_control, "?");
     let default =
         value.definition.meaning().1.filter(|_| value.texts.is_empty() && value.definition.kind() != Kind::Switch);
-    let is_redacted = value.texts.iter().any(|text| redacted(&text.to_string_lossy()) != text.to_string_lossy());
     match default {
         Some(default) => format!("{origin}: {default}"),
-        None if is_redacted => format!("{origin}; user and password are left out"),
+        None if value.is_redacted() => format!("{origin}; user and password are left out"),
         None => origin,
     }
 }
