@@ -2,7 +2,8 @@
 //!
 //! - Durable creates per second with 1, 16 and 256 writers, beside the bare fdatasync rate of the same disk, and on
 //!   PostgreSQL beside `pgbench` with the same row and as many connections.
-//! - `ResolveRedirect` of sessions seen before: through [`App`], and over gRPC from a load that speaks HTTP/2 by itself.
+//! - `ResolveRedirect` of sessions that succeeded and were seen before, and on PostgreSQL also of such as are still open:
+//!   through [`App`], and over gRPC from a load that speaks HTTP/2 by itself.
 //! - The same by the number of sessions in memory, drawn at random, and how many bytes each takes.
 //!
 //! What is compared is measured in turn, round after round, and ratios are taken within a round: what else the machine
@@ -42,7 +43,8 @@ use waypost::{
     app::{App, Clock, Explain, ResolveQuery, Vouching},
     grpc::{self, Health, Merchants, Redirects, Router},
     model::{
-        Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Session, SessionId, Tenants, Timestamp,
+        Ending, Fingerprint, Idempotency, IdempotencyKey, Kind, MerchantId, Outcome, Session, SessionId, Tenants,
+        Timestamp,
     },
     proto::v1::ResolveRedirectRequest,
     redirect::Mode,
@@ -138,7 +140,7 @@ impl Bench {
 
     async fn resolves(&self, cluster: Option<&Cluster>) {
         println!(
-            "\nResolveRedirect of {} sessions seen before; medians of {} rounds (least to most)",
+            "\nResolveRedirect of {} sessions that succeeded, seen before; medians of {} rounds (least to most)",
             self.seen, self.rounds
         );
         let directory = tempfile::tempdir().expect("a directory");
@@ -150,12 +152,17 @@ impl Bench {
         ];
         let bytes = file.metadata().expect("a file").len() / self.seen as u64;
         println!("  {:<44}{bytes:>10}", "redb: bytes of file for each session");
+        for subject in &subjects {
+            subject.pay_all().await;
+        }
         if let Some(cluster) = cluster {
             let database = Database::new(cluster, 16).await;
             subjects.push(Subject::new("postgres", Arc::clone(&database.store), self.seen).await);
+            subjects[2].pay_all().await;
             let size = "SELECT pg_total_relation_size('waypost_sessions')";
             let bytes = database.database.number(size).await / self.seen as i64;
             println!("  {:<44}{bytes:>10}", "postgres: bytes of tables for each session");
+            subjects.push(Subject::new("postgres, still open", database.store, self.seen).await);
         }
         self.compare(&mut subjects).await;
     }
@@ -398,6 +405,13 @@ impl Subject {
             Series::new(format!("{name}: calls per second over gRPC")),
         );
         Self { app, addr, ids: ids.into(), inside, over_grpc }
+    }
+
+    async fn pay_all(&self) {
+        for id in &*self.ids {
+            let paid = Ending { outcome: Outcome::Success, payment_id: None, status: None, error_code: None };
+            self.app.record_outcome(*id, paid, &Tenants::All).await.expect("recorded");
+        }
     }
 
     async fn see_all(&self) {

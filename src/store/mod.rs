@@ -7,6 +7,7 @@ mod changes;
 mod figures;
 mod measured;
 mod memory;
+mod cache;
 pub mod record;
 pub mod redb;
 pub mod postgres;
@@ -57,8 +58,14 @@ pub trait Store: Send + Sync + 'static {
     /// Loads a session with its merchant's settings.
     ///
     /// - **L1** What was saved comes back equal, to the last bit.
-    /// - **L2** Both are at least as new as every write that was acknowledged before the call, and a merchant that was
-    ///   never written has the defaults.
+    /// - **L2** The session is at least as new as every write that was acknowledged before the call, whichever server
+    ///   wrote it. The settings are at least as new as every write that this store acknowledged before the call. A
+    ///   merchant that was never written has the defaults.
+    /// - **L3** Settings that another server wrote hold here, too, at most [`postgres::SETTINGS_AGE`] after they were
+    ///   acknowledged; for a session that has not succeeded, from the next call on.
+    /// - **L4** A session that succeeded never changes again, so it may be found for up to [`postgres::SUCCESS_AGE`]
+    ///   after another server removed it, or an import into another server replaced it. Every other session, and
+    ///   whatever this store removed, is gone from the next call on.
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError>;
 
     /// Replaces the state of a session whose version is one less than that of the new state.

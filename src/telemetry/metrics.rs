@@ -225,10 +225,10 @@ pub static STORE_COMMIT_WRITES: Histogram<1> = Histogram::new(
     },
 );
 
-/// Reads of the embedded store.
+/// Reads of the stores that keep sessions in memory besides.
 pub static STORE_CACHE: Counter<2> = Counter::new(About {
     name: "waypost_store_cache_reads_total",
-    help: "Sessions that the embedded store was asked for, by whether they were in its cache or read from the file.",
+    help: "Sessions that a durable store was asked for, by whether they were in memory or read from the file or database.",
     labels: &[Label { name: "result", values: &["hit", "miss"] }],
 });
 

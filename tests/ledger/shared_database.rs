@@ -17,8 +17,9 @@ use tokio::{
 use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;
-use waypost::proto::v1::{
-    merchant_service_client::MerchantServiceClient, redirect_service_client::RedirectServiceClient, *,
+use waypost::{
+    proto::v1::{merchant_service_client::MerchantServiceClient, redirect_service_client::RedirectServiceClient, *},
+    store::postgres::SETTINGS_AGE,
 };
 
 /// A database with its schema, and two servers on it.
@@ -36,6 +37,16 @@ async fn create(server: &Channel, key: &str) -> Result<CreatePaymentResponse, St
 
 async fn created(server: &Channel) -> String {
     create(server, "").await.expect("created").session.expect("a session").session_id
+}
+
+async fn record_success(server: &Channel, session_id: &str) {
+    let report = RecordOutcomeRequest {
+        session_id: session_id.into(),
+        outcome: Outcome::Success.into(),
+        ..RecordOutcomeRequest::default()
+    };
+    let recorded = RedirectServiceClient::new(server.clone()).record_outcome(report).await.expect("recorded");
+    assert!(recorded.into_inner().applied);
 }
 
 async fn resolve(server: &Channel, session_id: &str, wait: Duration) -> Result<Redirect, Status> {
@@ -64,14 +75,8 @@ async fn a_wait_on_one_server_ends_when_the_outcome_comes_to_the_other() {
             client.get_session(GetSessionRequest { session_id: id.clone() }).await.expect("found");
         }
         assert!(!waiting.is_finished(), "there is nothing to answer yet");
-        let report = RecordOutcomeRequest {
-            session_id: id,
-            outcome: Outcome::Success.into(),
-            ..RecordOutcomeRequest::default()
-        };
         let recording = Instant::now();
-        let recorded = RedirectServiceClient::new(other.clone()).record_outcome(report).await.expect("recorded");
-        assert!(recorded.into_inner().applied);
+        record_success(&other, &id).await;
         let redirect = waiting.await.expect("no panic").expect("answered");
         slowest = slowest.max(recording.elapsed());
         assert_eq!(redirect.outcome(), Outcome::Success);
@@ -116,24 +121,64 @@ async fn ten_thousand_creates_with_one_key_through_two_servers_make_one_session(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn origins_that_one_server_tightened_bind_the_other_at_once() {
+async fn origins_that_one_server_tightened_bind_the_other_in_time() {
     let Some(cluster) = Cluster::shared() else { return };
     let (_, servers) = two_servers(cluster).await;
     let (one, other) = (servers[0].connect().await, servers[1].connect().await);
-    let id = created(&one).await;
-    let before = resolve(&other, &id, Duration::ZERO).await.expect("answered");
-    assert_eq!(before.url, format!("https://shop.example.com/paid?id={id}"));
-    for n in 0..50 {
-        // Every other change allows the session's URL again. The very next call to the other server knows.
+    let (open, paid) = (created(&one).await, created(&one).await);
+    record_success(&one, &paid).await;
+    for id in [&open, &paid] {
+        let before = resolve(&other, id, Duration::ZERO).await.expect("answered");
+        assert_eq!(before.url, format!("https://shop.example.com/paid?id={id}"));
+    }
+    let mut slowest = Duration::ZERO;
+    for n in 0..10 {
+        // Every other change allows the session's URL again.
         let allowed = n % 2 == 1;
         let origin = if allowed { "https://shop.example.com" } else { "https://elsewhere.example.com" };
         let merchant =
             Merchant { merchant_id: "m1".into(), allowed_origins: vec![origin.into()], ..Merchant::default() };
         let update = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
         MerchantServiceClient::new(one.clone()).update_merchant(update).await.expect("updated");
-        let redirect = resolve(&other, &id, Duration::ZERO).await.expect("answered");
-        let source = if allowed { Source::Request } else { Source::HostedPage };
-        assert_eq!((redirect.source(), redirect.url.is_empty()), (source, !allowed), "change {n}");
+        let acknowledged = Instant::now();
+        let expected = (if allowed { Source::Request } else { Source::HostedPage }, !allowed);
+        let says = async |server: &Channel, id: &str| {
+            let redirect = resolve(server, id, Duration::ZERO).await.expect("answered");
+            (redirect.source(), redirect.url.is_empty())
+        };
+        // The very next call knows where it was written, and everywhere for a session that has not succeeded.
+        assert_eq!(says(&one, &paid).await, expected, "change {n}");
+        assert_eq!(says(&other, &open).await, expected, "change {n}");
+        loop {
+            let late = acknowledged.elapsed();
+            if says(&other, &paid).await == expected {
+                slowest = slowest.max(late);
+                break;
+            }
+            assert!(late <= SETTINGS_AGE, "change {n} does not bind the other server after {late:?}");
+        }
+    }
+    println!("the slowest of 10 changes bound the other server after {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_one_server_acknowledged_is_what_the_other_answers() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (_, servers) = two_servers(cluster).await;
+    let servers = [servers[0].connect().await, servers[1].connect().await];
+    for n in 0..50 {
+        let (one, other) = (&servers[n % 2], &servers[1 - n % 2]);
+        let id = created(one).await;
+        // Seen while it was open, which must not be remembered.
+        for server in &servers {
+            let redirect = resolve(server, &id, Duration::ZERO).await.expect("answered");
+            assert_eq!(redirect.outcome(), Outcome::Cancel);
+        }
+        record_success(one, &id).await;
+        for server in [other, one, other] {
+            let redirect = resolve(server, &id, Duration::ZERO).await.expect("answered");
+            assert_eq!(redirect.outcome(), Outcome::Success, "session {n}");
+        }
     }
 }
 

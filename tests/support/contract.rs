@@ -14,12 +14,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Barrier, mpsc};
 use waypost::{
     model::{Ending, Kind, Merchant, Outcome, Session, SessionId, Timestamp, limits},
-    store::{Created, Imported, Record, Replaced, Store, StoreError},
+    store::{Created, Imported, Record, Replaced, Store, StoreError, postgres::SETTINGS_AGE},
 };
 
 /// Calls that race in one test.
@@ -49,7 +49,11 @@ macro_rules! store_contract {
             l1_a_session_that_was_never_saved_is_none,
             l2_a_merchant_that_was_never_written_has_the_defaults,
             l2_a_load_is_as_new_as_every_write_acknowledged_before,
+            l2_settings_of_a_session_that_succeeded_are_as_new_as_every_write_acknowledged_before,
             l2_another_handle_loads_what_was_acknowledged_before,
+            l2_an_outcome_that_one_handle_acknowledged_is_what_the_other_loads,
+            l3_another_handle_knows_settings_in_time,
+            l4_a_session_that_succeeded_and_was_removed_is_gone,
             r1_the_state_that_stands_is_replaced,
             r1_a_state_that_does_not_stand_any_more_is_stale_and_nothing_is_written,
             r2_of_racing_replacements_exactly_one_is_done,
@@ -405,10 +409,97 @@ pub async fn l2_another_handle_loads_what_was_acknowledged_before(fixture: impl 
     let paid = recorded(&created, Outcome::Success, CREATED.plus(MICROSECOND));
     assert_eq!(other.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
     assert_eq!(session(&one, created.id).await, Some(paid));
-    assert_eq!(one.replace_merchant(merchant("m1", 1)).await.expect("replaced"), Replaced::Done);
-    assert_eq!(*other.session(created.id).await.expect("loaded").expect("there").merchant, merchant("m1", 1));
-    assert_eq!(other.replace_merchant(merchant("m1", 2)).await.expect("replaced"), Replaced::Done);
-    assert_eq!(*one.session(created.id).await.expect("loaded").expect("there").merchant, merchant("m1", 2));
+}
+
+pub async fn l2_an_outcome_that_one_handle_acknowledged_is_what_the_other_loads(fixture: impl Fixture) {
+    let handles = [fixture.store(), fixture.another().await];
+    for outcome in [Outcome::Success, Outcome::Failure] {
+        let mut state = create(&handles[0], &draft()).await;
+        for (n, next) in [Outcome::Failure, Outcome::Cancel, Outcome::Pending, outcome].into_iter().enumerate() {
+            // Both have looked, and looking again must not be answered from what they saw.
+            for store in &handles {
+                assert_eq!(session(store, state.id).await.as_ref(), Some(&state));
+            }
+            state = recorded(&state, next, CREATED.plus(MICROSECOND));
+            assert_eq!(handles[n % 2].replace_session(state.clone()).await.expect("replaced"), Replaced::Done);
+            for store in [&handles[1 - n % 2], &handles[n % 2]] {
+                assert_eq!(session(store, state.id).await.as_ref(), Some(&state));
+            }
+        }
+    }
+}
+
+pub async fn l3_another_handle_knows_settings_in_time(fixture: impl Fixture) {
+    let (one, other) = (fixture.store(), fixture.another().await);
+    let open = create(&one, &draft()).await;
+    let paid = recorded(&create(&one, &draft()).await, Outcome::Success, CREATED.plus(MICROSECOND));
+    assert_eq!(other.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+    let version = async |id| other.session(id).await.expect("loaded").expect("there").merchant.version;
+    for written in 1..=3 {
+        assert_eq!(version(paid.id).await, written - 1);
+        assert_eq!(one.replace_merchant(merchant("m1", written)).await.expect("replaced"), Replaced::Done);
+        let acknowledged = Instant::now();
+        assert_eq!(version(open.id).await, written);
+        loop {
+            let late = acknowledged.elapsed();
+            if version(paid.id).await == written {
+                break;
+            }
+            assert!(late <= SETTINGS_AGE, "still by the old settings {late:?} after the new ones were acknowledged");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub async fn l4_a_session_that_succeeded_and_was_removed_is_gone(fixture: impl Fixture) {
+    let (store, other) = (fixture.store(), fixture.another().await);
+    for remover in [&store, &other] {
+        let paid = recorded(&create(&store, &draft()).await, Outcome::Success, CREATED.plus(MICROSECOND));
+        let open = create(&store, &draft()).await;
+        assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+        for id in [paid.id, open.id] {
+            assert!(session(&store, id).await.is_some() && session(&other, id).await.is_some());
+        }
+        assert_eq!(sweep(remover, EXPIRES).await, 2);
+        assert_eq!(session(remover, paid.id).await, None);
+        // The other handle may go on finding what succeeded, but nothing else.
+        assert_eq!(session(&store, open.id).await, None);
+        assert_eq!(session(&other, open.id).await, None);
+        assert!(session(&store, paid.id).await.is_none_or(|found| found == paid));
+    }
+}
+
+pub async fn l2_settings_of_a_session_that_succeeded_are_as_new_as_every_write_acknowledged_before(
+    fixture: impl Fixture,
+) {
+    const STATES: u64 = 60;
+    let store = fixture.store();
+    let paid = recorded(&create(&store, &draft()).await, Outcome::Success, CREATED.plus(MICROSECOND));
+    assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, acknowledged, id) = (store.clone(), acknowledged.clone(), paid.id);
+            tokio::spawn(async move {
+                loop {
+                    let before = acknowledged.load(Ordering::SeqCst);
+                    let loaded = store.session(id).await.expect("loaded").expect("there");
+                    assert!(loaded.merchant.version >= before, "{before} was acknowledged");
+                    if before == STATES {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for version in 1..=STATES {
+        assert_eq!(store.replace_merchant(merchant("m1", version)).await.expect("replaced"), Replaced::Done);
+        acknowledged.store(version, Ordering::SeqCst);
+    }
+    for reader in readers {
+        reader.await.expect("no panic");
+    }
 }
 
 pub async fn r1_the_state_that_stands_is_replaced(fixture: impl Fixture) {

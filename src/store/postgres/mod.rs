@@ -5,13 +5,15 @@
 //! statement, so that CockroachDB, YugabyteDB and Citus (reference tables) serve as well. What must be unique is a
 //! UNIQUE constraint, what must not be overwritten has a version in its WHERE.
 //!
-//! Nothing is cached: one statement loads a session and its merchant's settings, from one snapshot. A tightened
-//! `allowed_origins` binds every server at once, which no cache with an age can promise.
+//! One statement loads a session and its merchant's settings, from one snapshot. Only what cannot send a buyer to the
+//! wrong place is kept in memory ([`copies`]): a session that succeeded, and for such sessions their merchant's settings,
+//! [`SETTINGS_AGE`] at most.
 //!
 //! A pooler in between must be in session mode: connections are told their timeouts once, and LISTEN. Where the database
 //! passes on no hints, watchers look again every [`POLL_EVERY`].
 
 mod address;
+mod copies;
 mod database;
 mod export;
 mod failure;
@@ -20,23 +22,32 @@ mod io_thread;
 mod patience;
 mod schema;
 
+pub use copies::{SETTINGS_AGE, SUCCESS_AGE};
 pub use schema::Migrated;
 
 use self::{
     address::Address,
+    copies::{Copies, Kept, Settings, has_succeeded},
     database::{Database, Reply, Value},
     failure::Effect,
     hints::Hints,
     io_thread::IoThread,
 };
 use super::{
-    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError, compare_with_first,
-    is_same_session,
+    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
+    cache::Found,
+    compare_with_first, is_same_session,
     record::{read_merchant, read_session, write_merchant, write_session},
 };
-use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
+use crate::{
+    model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp},
+    telemetry::metrics::STORE_CACHE,
+};
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
 
@@ -95,6 +106,7 @@ const MERCHANT_DURABLY: &str = "
 pub struct PostgresStore {
     address: Address,
     database: Database,
+    copies: Copies,
     changes: ChangeFeed,
     hints: Hints,
     /// Last, so that what it drives is dropped before it.
@@ -128,7 +140,7 @@ impl PostgresStore {
             Ok(Hints::start(place, feed))
         });
         let hints = hints.await.map_err(|error| ConnectError::Unreachable(error.to_string()))??;
-        Ok(Self { address, database, changes, hints, io })
+        Ok(Self { address, database, copies: Copies::new(), changes, hints, io })
     }
 
     /// Brings the database's schema to the version of this server. Safe to repeat, and when several do it at once.
@@ -164,11 +176,32 @@ impl PostgresStore {
         }
     }
 
-    /// Wakes everybody who watches a session that an import changed.
-    fn saved(&self, id: SessionId) -> Imported {
+    async fn read_merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        let reply = self.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
+        reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
+    }
+
+    /// The settings that hold for a merchant's sessions, as they were at most [`SETTINGS_AGE`] ago.
+    async fn settings(&self, id: &MerchantId) -> Result<Arc<Merchant>, StoreError> {
+        let settings = match self.copies.settings(id) {
+            Settings::Hold(merchant) => return Ok(merchant),
+            settings => settings,
+        };
+        let sent = Instant::now();
+        let read = self.read_merchant(id).await?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
+        let kept = Kept::new(read.clone(), sent);
+        match settings {
+            Settings::Renew(found) => self.copies.renew(&found, kept),
+            Settings::Absent(vacancy) => drop(vacancy.fill(kept)),
+            Settings::Hold(_) => {}
+        }
+        Ok(read)
+    }
+
+    /// Wakes everybody who watches a session.
+    fn changed(&self, id: SessionId) {
         self.changes.notify(id);
         self.hints.send(id);
-        Imported::Saved
     }
 
     /// What a replacement came to whose statement changed nothing; `wanted` is what it would have written.
@@ -223,39 +256,54 @@ impl Store for PostgresStore {
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
+        let vacancy = match self.copies.session(id) {
+            Found::Entry(kept) => {
+                STORE_CACHE.add([0], 1);
+                let session = kept.value();
+                let merchant = self.settings(&session.merchant_id).await?;
+                return Ok(Some(Loaded { session, merchant }));
+            }
+            Found::Absent(vacancy) => vacancy,
+        };
+        STORE_CACHE.add([1], 1);
+        let sent = Instant::now();
         let reply = self.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
-        let session = read_session(record(row, 0)?)?;
+        let session = Arc::new(read_session(record(row, 0)?)?);
         let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
         let merchant = match settings {
             Some(settings) => read_merchant(settings)?,
             None => Merchant::default_for(session.merchant_id.clone()),
         };
-        Ok(Some(Loaded { session: Arc::new(session), merchant: Arc::new(merchant) }))
+        if has_succeeded(&session) {
+            vacancy.fill(Kept::new(Arc::clone(&session), sent));
+        }
+        Ok(Some(Loaded { session, merchant: Arc::new(merchant) }))
     }
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
+        let (place, sent) = (self.copies.claim_session(id), Instant::now());
         let reply = self.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
         let replaced = match reply.affected {
             0 => self.settle(reply.before, SESSION_BY_ID_DURABLY, id_value(id), (version, &text)).await?,
             _ => Replaced::Done,
         };
         if replaced == Replaced::Done {
-            self.changes.notify(id);
-            self.hints.send(id);
+            self.copies.wrote_session(place, Kept::new(session.into(), sent));
+            self.changed(id);
         }
         Ok(replaced)
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        let reply = self.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
-        reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
+        self.read_merchant(id).await
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
         let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
         let text = write_merchant(&merchant).into_bytes();
+        let (place, sent) = (self.copies.claim_settings(&merchant.id), Instant::now());
         let reply = if version == 1 {
             self.run(INSERT_MERCHANT, [Box::new(id.clone()), Box::new(version), Box::new(text.clone())]).await?
         } else {
@@ -263,10 +311,14 @@ impl Store for PostgresStore {
                 [Box::new(id.clone()), Box::new(version - 1), Box::new(version), Box::new(text.clone())];
             self.run(UPDATE_MERCHANT, values).await?
         };
-        match reply.affected {
-            0 => self.settle(reply.before, MERCHANT_DURABLY, Box::new(id), (version, &text)).await,
-            _ => Ok(Replaced::Done),
+        let replaced = match reply.affected {
+            0 => self.settle(reply.before, MERCHANT_DURABLY, Box::new(id), (version, &text)).await?,
+            _ => Replaced::Done,
+        };
+        if replaced == Replaced::Done {
+            self.copies.wrote_settings(place, Kept::new(merchant.into(), sent));
         }
+        Ok(replaced)
     }
 
     async fn remove_over(&self, cutoff: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -279,7 +331,10 @@ impl Store for PostgresStore {
                 return Ok(0);
             }
             // A session may have gained time since, so the cutoff is asked again.
-            let reply = self.run(DELETE_OVER, [Box::new(ids), Box::new(cutoff.as_micros())]).await?;
+            let reply = self.run(DELETE_OVER, [Box::new(ids.clone()), Box::new(cutoff.as_micros())]).await?;
+            // Those that another server removed first are gone as well, and one that stays is read again.
+            let gone = ids.iter().filter_map(|id| std::str::from_utf8(id).ok()?.parse().ok());
+            gone.for_each(|id| self.copies.removed_session(id));
             // None means that another server removed these; there may be more, and 0 would say that there are not.
             if reply.affected > 0 {
                 return Ok(usize::try_from(reply.affected).unwrap_or(usize::MAX));
@@ -302,11 +357,18 @@ impl Store for PostgresStore {
 
     async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
         let mut before = Effect::None;
+        let (place, sent) = (self.copies.claim_session(session.id), Instant::now());
+        let saved = |session: Session| {
+            let id = session.id;
+            self.copies.wrote_session(place, Kept::new(session.into(), sent));
+            self.changed(id);
+            Ok(Imported::Saved)
+        };
         for _ in 0..LOOKS {
             let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
             before = before.or(reply.before);
             if reply.affected == 1 {
-                return Ok(self.saved(session.id));
+                return saved(session);
             }
             let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
             let Some(row) = reply.rows.first() else {
@@ -323,7 +385,7 @@ impl Store for PostgresStore {
                 return Ok(Imported::Conflict);
             }
             if before == Effect::Unknown && stands == session {
-                return Ok(self.saved(session.id));
+                return saved(session);
             }
             if stands.version >= session.version {
                 return Ok(Imported::Kept);
@@ -332,7 +394,7 @@ impl Store for PostgresStore {
             let reply = self.run(UPDATE_SESSION, values).await?;
             before = before.or(reply.before);
             if reply.affected == 1 {
-                return Ok(self.saved(session.id));
+                return saved(session);
             }
         }
         Err(StoreError::Unavailable("the session changes faster than it can be imported".to_owned()))
@@ -342,18 +404,23 @@ impl Store for PostgresStore {
         let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
         let text = write_merchant(&merchant).into_bytes();
         let values = || -> [Value; 3] { [Box::new(id.clone()), Box::new(version), Box::new(text.clone())] };
-        let inserted = self.run(INSERT_MERCHANT, values()).await?;
-        if inserted.affected == 1 {
-            return Ok(Imported::Saved);
+        let (place, sent) = (self.copies.claim_settings(&merchant.id), Instant::now());
+        let mut reply = self.run(INSERT_MERCHANT, values()).await?;
+        if reply.affected == 0 {
+            // Merchants are never removed, so there is one to update.
+            let inserted = reply.before;
+            reply = self.run(UPDATE_OLDER_MERCHANT, values()).await?;
+            reply.before = inserted.or(reply.before);
         }
-        // Merchants are never removed, so there is one to update.
-        let updated = self.run(UPDATE_OLDER_MERCHANT, values()).await?;
-        if updated.affected == 1 {
-            return Ok(Imported::Saved);
-        }
-        let before = inserted.before.or(updated.before);
-        Ok(match self.settle(before, MERCHANT_DURABLY, Box::new(id.clone()), (version, &text)).await? {
-            Replaced::Done => Imported::Saved,
+        let replaced = match reply.affected {
+            0 => self.settle(reply.before, MERCHANT_DURABLY, Box::new(id.clone()), (version, &text)).await?,
+            _ => Replaced::Done,
+        };
+        Ok(match replaced {
+            Replaced::Done => {
+                self.copies.wrote_settings(place, Kept::new(merchant.into(), sent));
+                Imported::Saved
+            }
             Replaced::Stale => Imported::Kept,
         })
     }

@@ -1,24 +1,26 @@
 //! The embedded store: one file, one process, nothing to install. [redb](https://docs.rs/redb) keeps the file whole.
 //!
 //! Writes go to one thread that makes many of them durable at once ([`writer`]). Reads come from memory when they can
-//! ([`cache`]), and otherwise from the file, in the calling task: a record is a few pages away, mostly in memory, and
+//! ([`Cache`]), and otherwise from the file, in the calling task: a record is a few pages away, mostly in memory, and
 //! handing a read of microseconds to another thread would cost more than it. Only [`Store::export`], which is long, has
 //! a thread of its own.
 
-mod cache;
 mod check;
 mod tables;
 mod writer;
 
 pub use check::{Report, check};
 
-use super::{ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError, record};
+use super::{
+    ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
+    cache::{self, Cache, Found},
+    record,
+};
 use crate::{
     model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp},
     telemetry::metrics::STORE_CACHE,
 };
 use async_trait::async_trait;
-use cache::{Cache, Found};
 use redb::{
     Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     StorageBackend, TableError, WriteTransaction, backends::FileBackend,
@@ -55,10 +57,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            // Some 50,000 sessions: more than are under way at most times.
-            session_cache_bytes: 128 << 20,
-            // Some 10,000 merchants.
-            merchant_cache_bytes: 32 << 20,
+            session_cache_bytes: cache::SESSION_BYTES,
+            merchant_cache_bytes: cache::MERCHANT_BYTES,
             page_cache_bytes: 128 << 20,
             on_failure: end_process,
         }
@@ -86,9 +86,9 @@ pub struct RedbStore {
 struct Shared {
     /// `None` once it was closed.
     database: RwLock<Option<Database>>,
-    sessions: Cache<SessionId, Session>,
+    sessions: Cache<SessionId, Arc<Session>>,
     /// A merchant that was never written has an entry too, with version 0.
-    merchants: Cache<MerchantId, Merchant>,
+    merchants: Cache<MerchantId, Arc<Merchant>>,
     changes: ChangeFeed,
 }
 
@@ -117,8 +117,8 @@ impl RedbStore {
         check_format(&database)?;
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
-            sessions: Cache::new(options.session_cache_bytes, 2_500),
-            merchants: Cache::new(options.merchant_cache_bytes, 2_500),
+            sessions: Cache::new(options.session_cache_bytes),
+            merchants: Cache::new(options.merchant_cache_bytes),
             changes: ChangeFeed::default(),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -163,7 +163,7 @@ impl Shared {
                 STORE_CACHE.add([0], 1);
                 return Ok(Some(session));
             }
-            Found::Vacancy(vacancy) => vacancy,
+            Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
         let table = self.begin_read()?.open_table(tables::SESSIONS).map_err(unreadable)?;
@@ -183,7 +183,7 @@ impl Shared {
     fn merchant(&self, id: &MerchantId) -> Result<Arc<Merchant>, StoreError> {
         let vacancy = match self.merchants.find(id) {
             Found::Entry(merchant) => return Ok(merchant),
-            Found::Vacancy(vacancy) => vacancy,
+            Found::Absent(vacancy) => vacancy,
         };
         let table = self.begin_read()?.open_table(tables::MERCHANTS).map_err(unreadable)?;
         let merchant = match table.get(id.as_str()).map_err(unreadable)? {

@@ -1,0 +1,66 @@
+//! A server in a process of its own, on a core of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+/// The core of the servers.
+pub const SERVER_CORE: usize = 0;
+
+/// The core of the load.
+pub const LOAD_CORE: usize = 1;
+
+/// A server that was started.
+pub struct Server {
+    process: Child,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts the binary with sessions in memory and one worker.
+    pub fn waypost() -> Self {
+        let args = ["serve", "--sandbox", "--store", "memory:", "--workers", "1"];
+        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off"];
+        Self::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(args).args(addrs))
+    }
+
+    /// Starts that command, which says where it listens.
+    pub fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
+        pin(process.id(), SERVER_CORE);
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let addr = lines.find_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok()).expect("its address");
+        // Read to its end, as a server whose output nobody takes gives up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, addr }
+    }
+
+    /// Seconds of processor time so far.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("its times");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        // Fields 14 and 15 of proc(5), counted after the name; Linux counts a hundred ticks a second.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Binds a process and its threads to come to a core; 0 is this one.
+pub fn pin(process: u32, core: usize) {
+    // SAFETY: the set is a plain bit set that lives for the call.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(process as libc::pid_t, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
