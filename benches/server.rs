@@ -1,6 +1,7 @@
 //! The whole server in one run, as ratios: `cargo bench --bench server`.
 //!
-//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve`, the same over streams
+//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same with a
+//! line of the log for each call, the same over streams
 //! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, and `ResolveRedirect` of the same service on tonic's own
 //! server with its defaults. The servers have
 //! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
@@ -57,20 +58,11 @@ fn main() {
     };
     let sessions = if tests { 100 } else { SESSIONS };
 
-    let waypost = Server::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args([
-        "serve",
-        "--sandbox",
-        "--store",
-        "memory:",
-        "--workers",
-        "1",
-        "--grpc-addr",
-        "127.0.0.1:0",
-        "--page-addr",
-        "off",
-        "--ops-addr",
-        "off",
-    ]));
+    let serve = ["serve", "--sandbox", "--store", "memory:", "--workers", "1"];
+    let listen = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off", "--log"];
+    let logging =
+        |level| Server::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(serve).args(listen).arg(level));
+    let (waypost, talkative) = (logging("warn"), logging("info"));
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
     pin(0, LOAD_CORE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -80,6 +72,7 @@ fn main() {
             resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
         let mut targets = [
             Target::new("waypost ResolveRedirect", &waypost, resolving).await,
+            Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
             Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
             Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
@@ -293,7 +286,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 5]) {
+fn report(targets: &[Target<'_>; 6]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -309,8 +302,9 @@ fn report(targets: &[Target<'_>; 5]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, stream, wide, health, stock] = targets;
-    for (one, other) in [(resolve, health), (resolve, stock), (stream, resolve), (wide, resolve)] {
+    let [resolve, logged, stream, wide, health, stock] = targets;
+    let ratios = [(resolve, health), (logged, resolve), (resolve, stock), (stream, resolve), (wide, resolve)];
+    for (one, other) in ratios {
         // Ratios within a round: what else the machine did then, it did to both.
         let mut ratios: Vec<f64> =
             one.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();

@@ -8,6 +8,7 @@ use crate::{
     },
     redirect::{Policy, Seal, Template},
     store::Created,
+    telemetry::call,
 };
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
@@ -54,8 +55,14 @@ impl App {
             Ok(Prepared { session, notices, .. }) => {
                 let session = session.with_notices(&notices);
                 match self.store.create(session.clone()).await? {
-                    Created::New => Ok(self.created(session)),
-                    Created::Before(first) => Ok(self.replayed(&first)),
+                    Created::New => {
+                        call::about_session(session.id);
+                        Ok(self.created(session))
+                    }
+                    Created::Before(first) => {
+                        call::about_session(first.id);
+                        Ok(self.replayed(&first))
+                    }
                     Created::KeyReused => Err(Error::KeyReused),
                 }
             }

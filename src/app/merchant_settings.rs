@@ -5,6 +5,7 @@ use crate::{
     model::{Etag, Kind, Merchant, MerchantId, Outcome, Precedence, Tenants, Violations},
     redirect::{AppScheme, OriginPattern, Template},
     store::Replaced,
+    telemetry::call,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +51,7 @@ impl App {
     /// The settings that hold for a merchant: the one way in which use cases come to them. The store is not even asked
     /// about the merchants of others, so that the time of the answer says nothing about them either.
     pub(super) async fn settings(&self, id: &MerchantId, tenants: &Tenants) -> Result<Arc<Merchant>, Error> {
+        call::about_merchant(id);
         if !tenants.include(id) {
             return Err(Error::OtherMerchant);
         }

@@ -38,7 +38,8 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
         return Err(Failure::Options(effective.problems));
     }
     let serve = &effective.serve;
-    telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(format!("--log: {error}")))?;
+    let _telling =
+        telemetry::start(&serve.log, serve.log_format).map_err(|error| Failure::Failed(error.to_string()))?;
     effective.warn();
     let files = match Files::read(serve) {
         Ok(files) => files,
@@ -291,6 +292,7 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            telemetry::flush();
             std::process::exit(EXIT_IMPATIENT);
         });
     })

@@ -82,7 +82,15 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy(&[]));
     PAGE_REQUESTS.add([route as usize, status_number(response.status())], 1);
-    PAGE_DURATION.took([route as usize], began.elapsed());
+    let took = began.elapsed();
+    PAGE_DURATION.took([route as usize], took);
+    let status = response.status().as_u16();
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // What belongs to a page is as many lines as tell nothing.
+    match route {
+        Route::Assets | Route::Events => tracing::debug!(route = route.as_str(), status, duration_us, "page"),
+        _ => tracing::info!(route = route.as_str(), status, duration_us, "page"),
+    }
     response
 }
 

@@ -443,6 +443,11 @@ impl Method {
         STREAMING.contains(&self.as_str())
     }
 
+    /// Whether it asks for the health.
+    pub fn is_health(self) -> bool {
+        self.as_str().starts_with("grpc.health.v1.")
+    }
+
     /// Its place among the methods.
     pub const fn number(self) -> usize {
         self.0

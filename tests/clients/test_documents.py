@@ -127,6 +127,12 @@ def test_links_between_documents_lead_somewhere():
                 assert anchor in anchors(file), f"{document.name} leads to {target}#{anchor}, which is no heading"
 
 
+def test_every_guide_stands_in_the_index():
+    index = REPOSITORY / "docs" / "README.md"
+    guides = {document.name for document in index.parent.glob("*.md")} - {index.name}
+    assert guides == set(re.findall(r"\]\(([\w-]+\.md)\)", index.read_text()))
+
+
 def anchors(document):
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -13,6 +13,7 @@ use crate::{
     },
     proto::v1::ErrorReason,
     server::PeerNames,
+    telemetry::call,
 };
 use futures_util::future::Either;
 use http::{HeaderMap, Request, header};
@@ -58,6 +59,7 @@ where
             Ok(caller) => {
                 request.headers_mut().remove(header::AUTHORIZATION);
                 if let Some(caller) = caller {
+                    call::made_by(caller.name());
                     request.extensions_mut().insert(caller);
                 }
                 Either::Right(self.inner.call(request))

@@ -1,12 +1,19 @@
-//! Counts and times every call, whatever became of it.
+//! Counts and times every call, whatever became of it, writes its line of the log, and answers its request id.
 //!
 //! The outermost layer, so that what is counted is what the caller was told. A call ends with its answer, and one whose
 //! answer is a stream with that stream. A call that is dropped before has been given up by its caller.
+//!
+//! A caller's `x-request-id` is answered in any case. One is made where a line is written that it leads to; `--log warn`
+//! saves both.
 
 use super::Response;
-use crate::telemetry::metrics::{CALL_DURATION, CALLS, Method, STREAMS_OPEN};
+use crate::telemetry::{
+    TRACEPARENT, TraceContext,
+    call::{self, Notes},
+    metrics::{CALL_DURATION, CALLS, Method, STREAMS_OPEN, code_name},
+};
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -18,6 +25,7 @@ use std::{
 };
 use tonic::{Code, Status, body::Body};
 use tower::Service;
+use tracing::Level;
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -36,8 +44,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let observed = Some(Call::begin(&request));
-        Observed { call: self.0.call(request), observed }
+        let mut observed = Call::begin(&request);
+        let call = call::noting(&mut observed.notes, || self.0.call(request));
+        Observed { call, observed: Some(observed) }
     }
 }
 
@@ -46,6 +55,9 @@ struct Call {
     method: Method,
     began: Instant,
     stage: Stage,
+    /// The id that the caller gave, where there are no notes to hold it.
+    request_id: Option<HeaderValue>,
+    notes: Option<Box<Notes>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +72,22 @@ enum Stage {
 
 impl Call {
     fn begin<B>(request: &Request<B>) -> Self {
-        Self { method: Method::at(request.uri().path()), began: Instant::now(), stage: Stage::Asked }
+        let method = Method::at(request.uri().path());
+        let headers = request.headers();
+        let mut request_id = call::given_request_id(headers.get(call::REQUEST_ID));
+        let notes = call::is_wanted(level(method)).then(|| {
+            let request_id = request_id.take().unwrap_or_else(call::new_request_id);
+            Box::new(Notes::new(request_id, headers.get(TRACEPARENT).and_then(TraceContext::read)))
+        });
+        Self { method, began: Instant::now(), stage: Stage::Asked, request_id, notes }
+    }
+
+    /// The id that is answered.
+    fn request_id(&mut self) -> Option<HeaderValue> {
+        match &self.notes {
+            Some(notes) => Some(notes.request_id.clone()),
+            None => self.request_id.take(),
+        }
     }
 
     /// Ends with the head of the answer, unless a stream follows.
@@ -86,7 +113,11 @@ impl Call {
         }
         self.stage = Stage::Ended;
         CALLS.add([self.method.number(), code as usize], 1);
-        CALL_DURATION.took([self.method.number()], self.began.elapsed());
+        let took = self.began.elapsed();
+        CALL_DURATION.took([self.method.number()], took);
+        if let Some(notes) = self.notes.take() {
+            notes.end(level(self.method), self.method.as_str(), code_name(code), took);
+        }
     }
 }
 
@@ -96,6 +127,11 @@ impl Drop for Call {
             self.end(Code::Cancelled);
         }
     }
+}
+
+/// Health is asked about all the time, and would drown the rest.
+fn level(method: Method) -> Level {
+    if method.is_health() { Level::DEBUG } else { Level::INFO }
 }
 
 /// The status code, when the headers or trailers have one.
@@ -116,7 +152,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Observed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.call.poll(cx));
+        let Some(observed) = this.observed else { unreachable!("it is polled no more once it was ready") };
+        let Ok(mut response) = ready!(call::noting(&mut observed.notes, || this.call.poll(cx)));
+        if let Some(request_id) = observed.request_id() {
+            response.headers_mut().insert(call::REQUEST_ID, request_id);
+        }
         let streaming = this.observed.take().and_then(|call| call.answered(&response));
         Poll::Ready(Ok(response.map(|body| Answer { body, streaming })))
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp},
-    telemetry::metrics::STORE_CACHE,
+    telemetry::{self, metrics::STORE_CACHE},
 };
 use async_trait::async_trait;
 use redb::{
@@ -68,6 +68,7 @@ impl Default for Options {
 /// Says why on standard error, which is there even when logging is not, and ends the process with `EX_SOFTWARE`.
 fn end_process(failure: &StoreError) {
     tracing::error!(%failure, "the store failed; ending the process");
+    telemetry::flush();
     eprintln!("waypost: {failure}");
     std::process::exit(70);
 }

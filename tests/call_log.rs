@@ -1,0 +1,290 @@
+//! The log's line for each call, request ids and traces, as callers and collectors of the real binary meet them.
+
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tonic::{Code, Request, Response, Status, metadata::MetadataMap, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use waypost::proto::v1::{
+    CreatePaymentRequest, CreatePaymentResponse, GetMerchantRequest, PaymentItem, ResolveRedirectRequest,
+    WatchSessionRequest, merchant_service_client::MerchantServiceClient,
+    redirect_service_client::RedirectServiceClient,
+};
+
+/// Above what anything takes here, on a machine that does other things as well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn waypost(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    command.env_clear().env("WAYPOST_OPS_ADDR", "off").env("WAYPOST_STORE", "memory:").args(args);
+    command
+}
+
+/// A server that logs into a file.
+struct Server {
+    process: Child,
+    grpc: String,
+    pages: String,
+    dir: TempDir,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let log = File::create(dir.path().join("log")).expect("a log");
+        let mut process = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
+            .args(["--workers", "1", "--log-format", "json"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("started");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let (mut grpc, mut pages) = (String::new(), String::new());
+        while pages.is_empty() {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["gRPC", addr] => grpc = addr.to_owned(),
+                ["pages", url] => pages = url.trim_start_matches("http://").to_owned(),
+                _ => {}
+            }
+        }
+        Self { process, grpc, pages, dir, stdout }
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.grpc)).expect("a URL").connect().await.expect("connected")
+    }
+
+    async fn create(&self, headers: &[(&'static str, &str)]) -> Response<CreatePaymentResponse> {
+        let mut client = RedirectServiceClient::new(self.channel().await);
+        client.create_payment(with(headers, payment())).await.expect("created")
+    }
+
+    async fn resolve(&self, id: &str, headers: &[(&'static str, &str)]) -> Result<MetadataMap, Status> {
+        let mut client = RedirectServiceClient::new(self.channel().await);
+        let request = ResolveRedirectRequest { session_id: id.into(), ..Default::default() };
+        client.resolve_redirect(with(headers, request)).await.map(|answer| answer.metadata().clone())
+    }
+
+    /// Every line that it logged, after it has ended.
+    fn log(mut self) -> Vec<BTreeMap<String, Value>> {
+        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
+        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
+        assert!(self.process.wait().expect("ended").success());
+        self.stdout.read_to_string(&mut String::new()).expect("text");
+        let log = fs::read_to_string(self.dir.path().join("log")).expect("text");
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+    }
+
+    /// The lines about calls.
+    fn calls(self) -> Vec<BTreeMap<String, Value>> {
+        self.log().into_iter().filter(|line| line["target"] == "waypost::calls").collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn payment() -> CreatePaymentRequest {
+    CreatePaymentRequest {
+        merchant_id: "m1".into(),
+        customer_email: "ana@secret.example".into(),
+        items: vec![PaymentItem { r#type: "PAYMENT_INTENT".into(), price: "50".into(), currency: "USD".into() }],
+        redirect_url: "https://secret.example.com/?id={{id}}".into(),
+        ..Default::default()
+    }
+}
+
+fn with<T>(headers: &[(&'static str, &str)], message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    for (name, value) in headers {
+        request.metadata_mut().insert(*name, value.parse().expect("a header"));
+    }
+    request
+}
+
+fn request_id(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("x-request-id").map(|id| id.to_str().expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_has_a_line_that_says_what_it_was_about() {
+    let server = Server::start(&[]);
+    let created = server.create(&[("x-request-id", "req-1"), ("traceparent", TRACEPARENT)]).await;
+    assert_eq!(request_id(created.metadata()), Some("req-1"));
+    let id = created.into_inner().session.expect("a session").session_id;
+    let resolved = server.resolve(&id, &[]).await.expect("resolved");
+    let made = request_id(&resolved).expect("an id").to_owned();
+    let unknown = "invoice_01986132-e354-7676-9b4a-fc8dd5c5253e";
+    let failed = server.resolve(unknown, &[("x-request-id", "req-3")]).await.expect_err("not there");
+    assert_eq!((failed.code(), request_id(failed.metadata())), (Code::NotFound, Some("req-3")));
+    let mut merchants = MerchantServiceClient::new(server.channel().await);
+    merchants.get_merchant(GetMerchantRequest { merchant_id: "m2".into() }).await.expect("the defaults");
+
+    let calls = server.calls();
+    let said = |at: usize, name: &str| calls[at].get(name).and_then(Value::as_str).map(str::to_owned);
+    let named = |at: usize| {
+        ["method", "code", "request_id", "trace_id", "session_id", "merchant_id"].map(|name| said(at, name))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let method = |name: &str| some(&format!("waypost.v1.RedirectService/{name}"));
+    let trace = some("4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(named(0), [method("CreatePayment"), some("OK"), some("req-1"), trace, some(&id), some("m1")]);
+    assert_eq!(named(1), [method("ResolveRedirect"), some("OK"), some(&made), None, some(&id), some("m1")]);
+    assert_eq!(named(2), [method("ResolveRedirect"), some("NOT_FOUND"), some("req-3"), None, some(unknown), None]);
+    assert_eq!(named(3)[5], some("m2"));
+    assert_eq!(calls.len(), 4);
+    for call in &calls {
+        assert_eq!((call["level"].as_str(), call["message"].as_str()), (Some("INFO"), Some("call")));
+        assert!(call["duration_us"].as_u64().is_some_and(|micros| micros < 20_000_000), "{call:?}");
+        assert!(!format!("{call:?}").contains("secret"), "{call:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_may_not_stand_in_a_log_is_replaced() {
+    let server = Server::start(&[]);
+    let long = "a".repeat(129);
+    for given in ["two words", "{{id}}", "a\"b", long.as_str()] {
+        let created = server.create(&[("x-request-id", given)]).await;
+        let answered = request_id(created.metadata()).expect("an id");
+        assert_ne!(answered, given);
+        assert_eq!(answered.len(), 32);
+    }
+    let calls = server.calls();
+    assert_eq!(calls.len(), 4);
+    assert!(calls.iter().all(|call| call["request_id"].as_str().is_some_and(|id| id.len() == 32)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_its_line_when_it_ends_and_health_only_where_it_is_asked_for() {
+    for (log, health_lines) in [("info", 0), ("info,waypost::calls=debug", 1)] {
+        let server = Server::start(&["--log", log]);
+        let mut health = HealthClient::new(server.channel().await);
+        health.check(HealthCheckRequest::default()).await.expect("serving");
+        let id = server.create(&[]).await.into_inner().session.expect("a session").session_id;
+        let mut client = RedirectServiceClient::new(server.channel().await);
+        let watch = client.watch_session(with(&[("x-request-id", "watch-1")], WatchSessionRequest { session_id: id }));
+        let mut watch = watch.await.expect("watched");
+        assert_eq!(request_id(watch.metadata()), Some("watch-1"));
+        watch.get_mut().message().await.expect("a state").expect("a state");
+        // The drain ends it.
+        let calls = server.calls();
+        let of = |name: &str| {
+            calls
+                .iter()
+                .filter(|call| call["method"].as_str().is_some_and(|method| method.contains(name)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("Health").len(), health_lines, "{calls:?}");
+        let [watched] = of("WatchSession")[..] else { panic!("{calls:?}") };
+        assert_eq!((watched["code"].as_str(), watched["request_id"].as_str()), (Some("UNAVAILABLE"), Some("watch-1")));
+        assert_eq!(watched["merchant_id"].as_str(), Some("m1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_lines_no_id_is_made_and_a_given_one_is_still_answered() {
+    let server = Server::start(&["--log", "warn"]);
+    assert_eq!(request_id(server.create(&[]).await.metadata()), None);
+    let given = server.create(&[("x-request-id", "req-1")]).await;
+    assert_eq!(request_id(given.metadata()), Some("req-1"));
+    assert_eq!(server.calls().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_names_the_credential_and_never_its_secret() {
+    let dir = TempDir::new().expect("a directory");
+    let made = waypost(&["keygen", "credential", "--name", "shop", "--merchant", "m1"])
+        .args(["--scope", "create", "--scope", "read"])
+        .output();
+    let made = made.expect("run");
+    let text = String::from_utf8(made.stdout).expect("text");
+    let secret =
+        text.split_whitespace().find(|word| word.starts_with("wp_")).map(|secret| secret.trim_matches('"').to_owned());
+    let entry: String =
+        text.lines().skip_while(|line| !line.starts_with("[[")).map(|line| format!("{line}\n")).collect();
+    assert!(made.status.success() && secret.is_some(), "{text}");
+    let secret = secret.expect("a secret");
+    let path = dir.path().join("credentials.toml");
+    fs::write(&path, entry).expect("written");
+    let server = Server::start(&["--credentials-file", path.to_str().expect("UTF-8")]);
+    server.create(&[("authorization", &format!("Bearer {secret}"))]).await;
+    let refused = server.resolve("nonsense", &[("authorization", "Bearer wp_wrong"), ("x-request-id", "req-2")]).await;
+    assert_eq!(refused.expect_err("refused").code(), Code::Unauthenticated);
+    let calls = server.calls();
+    assert_eq!(calls[0]["caller"].as_str(), Some("shop"));
+    assert_eq!((calls[1]["code"].as_str(), calls[1].get("caller")), (Some("UNAUTHENTICATED"), None));
+    assert!(!format!("{calls:?}").contains(&secret) && !format!("{calls:?}").contains("wp_wrong"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_have_lines_by_route_without_their_links() {
+    let server = Server::start(&[]);
+    let mut stream = TcpStream::connect(&server.pages).expect("connected");
+    let head = "GET /r/secret-token?secret-query HTTP/1.1\r\nHost: pay.example.com\r\nConnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream.read_to_string(&mut String::new()).expect("answered");
+    let log = server.log();
+    let pages: Vec<_> = log.iter().filter(|line| line["message"] == "page").collect();
+    let [page] = pages[..] else { panic!("{log:?}") };
+    assert_eq!((page["route"].as_str(), page["status"].as_u64()), (Some("return"), Some(404)));
+    assert!(!format!("{log:?}").contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_takes_holds_up_no_call_and_says_what_it_lost() {
+    let mut process = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--workers", "1"])
+        .args(["--ops-addr", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut stdout = BufReader::new(process.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut said = |word: &str| stdout.find_map(|line| Some(line.trim().strip_prefix(word)?.trim().to_owned()));
+    let (grpc, ops) = (said("gRPC").expect("its address"), said("ops").expect("its address"));
+    let ops = ops.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    let dropped = || {
+        let mut stream = TcpStream::connect(&ops).expect("connected");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer.lines().find_map(|line| line.strip_prefix("waypost_log_lines_dropped_total ")?.parse::<f64>().ok())
+    };
+    // More than the pipe and the queue hold together: half a kilobyte each.
+    let channel = Channel::from_shared(format!("http://{grpc}")).expect("a URL").connect().await.expect("connected");
+    let began = Instant::now();
+    while dropped() == Some(0.0) {
+        for _ in 0..500 {
+            let mut client = RedirectServiceClient::new(channel.clone());
+            let unknown = "invoice_01986132-e354-7676-9b4a-fc8dd5c5253e";
+            let request = ResolveRedirectRequest { session_id: unknown.into(), ..Default::default() };
+            let request = with(&[("x-request-id", &"a".repeat(128))], request);
+            let answer =
+                tokio::time::timeout(PATIENCE, client.resolve_redirect(request)).await.expect("no call is held up");
+            assert_eq!(answer.expect_err("not there").code(), Code::NotFound);
+        }
+        assert!(began.elapsed() < 6 * PATIENCE, "nothing was dropped");
+    }
+    // Somebody reads again.
+    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("log lines were dropped")), "it never said that it lost lines");
+    process.kill().expect("killed");
+    process.wait().expect("ended");
+}
