@@ -86,7 +86,7 @@ fn fine<T>(answer: Result<Response<T>, Status>) {
 async fn resolve_all(redirects: &Redirects, bytes: &[u8]) {
     let body = Full::new(Bytes::copy_from_slice(bytes));
     let requests: Streaming<ResolveRedirectsRequest> =
-        Streaming::new_request(ProstDecoder::new(), body, None, Some(MAX_REQUEST_BYTES));
+        Streaming::new_request(ProstDecoder::default(), body, None, Some(MAX_REQUEST_BYTES));
     let mut answers = redirects.resolve_redirects(Request::new(requests)).await.expect("a place").into_inner();
     while let Some(answer) = answers.next().await {
         match answer {
