@@ -19,7 +19,7 @@
 //! # What holds everywhere
 //!
 //! - **Pure core.** [`model`] and [`redirect`] do no I/O, hold no clock, no randomness, no `async`, no logging.
-//! - **One wire.** Only [`grpc`] and the command line name generated types and `tonic::Status`.
+//! - **One wire.** Only [`grpc`], [`client`] and the command line name generated types and `tonic::Status`.
 //! - **Stages by type.** Only the check makes a [`redirect::CheckedUrl`], and only that is answered.
 //! - **Compile at create.** A template is read once, and what is known is bound; resolving fills what is left.
 //! - **One contract for stores.** Numbered clauses on [`store::Store`]; one suite runs every clause on every store.
@@ -34,12 +34,14 @@
 //!
 //! # Where the next thing goes
 //!
-//! What buyers see: [`pages`]. A rule about redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the
-//! contract: the proto, then `grpc::from_proto` and `to_proto`. A method: its line in [`grpc::auth`], which says what it
-//! asks of its caller. A use case: a file in [`app`]. A store: an implementation of [`store::Store`] and a line in
-//! `tests/store_contract.rs`. What buyers read: `pages::words`, in every language. An option of the server: a field of
-//! `cli::serve::Serve` with its group; variable, key, schema and tables come of it. A number for those who run it:
-//! [`telemetry::metrics`], and a line where it happens.
+//! What services call with: [`client`], where a new method of the contract gets its line in `client::method`, which says
+//! whether it may be repeated; the command line uses the same client. What buyers see: [`pages`]. A rule about
+//! redirects: [`redirect`], with a case in `tests/core_cases.rs`. A field of the contract: the proto, then
+//! `grpc::from_proto` and `to_proto`. A method: its line in [`grpc::auth`], which says what it asks of its caller. A use
+//! case: a file in [`app`]. A store: an implementation of [`store::Store`] and a line in `tests/store_contract.rs`. What
+//! buyers read: `pages::words`, in every language. An option of the server: a field of `cli::serve::Serve` with its
+//! group; variable, key, schema and tables come of it. A number for those who run it: [`telemetry::metrics`], and a line
+//! where it happens.
 
 // Whoever reads this code reads the private parts too: `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -53,6 +55,7 @@ pub mod grpc;
 pub mod pages;
 pub mod ops;
 pub mod server;
+pub mod client;
 pub mod cli;
 pub mod followed;
 pub mod telemetry;

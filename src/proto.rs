@@ -1,4 +1,5 @@
-//! The generated code of `proto/waypost/v1`. Only [`crate::grpc`] and the command line name these types.
+//! The generated code of `proto/waypost/v1`. Only [`crate::grpc`], [`crate::client`] and the command line name these
+//! types.
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 
 /// The messages, clients and servers of package `waypost.v1`.

@@ -17,8 +17,12 @@ use std::{
 use tempfile::TempDir;
 use tonic_types::{ErrorDetails, StatusExt};
 
+#[path = "cli/apply.rs"]
+mod apply;
 #[path = "cli/manual.rs"]
 mod manual;
+#[path = "cli/told.rs"]
+mod told;
 
 const WAYPOST: &str = env!("CARGO_BIN_EXE_waypost");
 
@@ -841,6 +845,9 @@ mod errors {
             vec!["record"],
             vec!["merchant", "get"],
             vec!["merchant", "set"],
+            vec!["merchant", "apply"],
+            vec!["explain"],
+            vec!["demo"],
             vec!["healthcheck"],
         ] {
             let help = run(&[&args[..], &["--help"]].concat());

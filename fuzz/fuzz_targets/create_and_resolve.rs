@@ -96,7 +96,7 @@ async fn run(input: &Input<'_>, signer: &Signer) {
         ..Merchant::default()
     };
     // Refused settings are simply not there.
-    let settings = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
+    let settings = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
     let saved = merchants.update_merchant(Request::new(settings)).await;
     let signs = saved.is_ok_and(|saved| saved.into_inner().merchant.expect("a merchant").sign_returns);
     let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(input.metadata.1.to_owned())) };

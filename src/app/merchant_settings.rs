@@ -30,6 +30,15 @@ pub struct MerchantChange {
     pub sign_returns: Option<bool>,
 }
 
+/// What a change is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is saved.
+    Save,
+    /// It is checked like one that is saved, and nothing is written.
+    Check,
+}
+
 impl App {
     /// A merchant's settings; the defaults when it was never written, and to whoever does not act for it.
     pub async fn get_merchant(&self, id: MerchantId, tenants: &Tenants) -> Result<Arc<Merchant>, Error> {
@@ -51,12 +60,14 @@ impl App {
     }
 
     /// Changes a merchant's settings. What is wrong with the change's own fields stands in `violations`, and `id` is
-    /// `None` when it is wrong; what is wrong with the settings as a whole is added here.
+    /// `None` when it is wrong; what is wrong with the settings as a whole is added here. A change that is only checked
+    /// gives the settings as they would be, with the version and time of those that stand.
     pub async fn update_merchant(
         &self,
         id: Option<MerchantId>,
         change: MerchantChange,
         violations: Violations,
+        effect: Effect,
         tenants: &Tenants,
     ) -> Result<Arc<Merchant>, Error> {
         let Some(id) = id else {
@@ -81,6 +92,9 @@ impl App {
             // is set already: this server may be the one that was started wrongly.
             if changed.sign_returns && !before.sign_returns && self.signer.is_none() {
                 return Err(Error::NoSigningKeys);
+            }
+            if effect == Effect::Check {
+                return Ok(changed.into());
             }
             let after = Merchant { version: before.version + 1, update_time: Some(self.clock.now()), ..changed };
             match self.store.replace_merchant(after.clone()).await? {

@@ -20,7 +20,7 @@ mod watch_session;
 pub use create_session::{CreatedSession, Draft};
 pub use fair_places::{FairPlace, FairPlaces};
 pub use merchant_rate::MerchantRate;
-pub use merchant_settings::MerchantChange;
+pub use merchant_settings::{Effect, MerchantChange};
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
 pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved, Vouching};

@@ -1,14 +1,10 @@
 //! A provider's JSON body, out of a file: a create request that has not been sent.
 
-use super::{failure::Failure, json};
+use super::{failure::Failure, input, json};
 use crate::proto::v1::{CreateCheckoutRequest, CreateOrderRequest, CreatePaymentRequest};
 use clap::ValueEnum;
 use prost::{Message, Name};
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 /// Whose body it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,7 +31,8 @@ const BYTES_MAX: u64 = 1024 * 1024;
 impl Body {
     /// Reads a file, or standard input when it is `-`.
     pub fn read(kind: BodyKind, file: &Path) -> Result<Self, Failure> {
-        let text = text(file).map_err(|error| Failure::Usage(format!("cannot read {}: {error}", name(file))))?;
+        let text = input::read(file, BYTES_MAX)
+            .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", input::name(file))))?;
         match kind {
             BodyKind::Checkout => parse(&text, file, "a checkout").map(Self::Checkout),
             BodyKind::Order => parse(&text, file, "an order").map(Self::Order),
@@ -71,23 +68,7 @@ impl Body {
     }
 }
 
-fn text(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = if file == Path::new("-") {
-        io::stdin().lock().take(BYTES_MAX + 1).read_to_string(&mut text)?
-    } else {
-        File::open(file)?.take(BYTES_MAX + 1).read_to_string(&mut text)?
-    };
-    if read as u64 > BYTES_MAX {
-        return Err(io::Error::other(format!("it is larger than {BYTES_MAX} bytes")));
-    }
-    Ok(text)
-}
-
 fn parse<M: Message + Name + Default>(text: &str, file: &Path, what: &str) -> Result<M, Failure> {
-    json::read(text).map_err(|error| Failure::Usage(format!("{} is not the body of {what}: {error}", name(file))))
-}
-
-fn name(file: &Path) -> String {
-    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
+    json::read(text)
+        .map_err(|error| Failure::Usage(format!("{} is not the body of {what}: {error}", input::name(file))))
 }

@@ -1,15 +1,11 @@
-//! The options of every command that asks a server, and the one way in which they ask: connect, call once, give up
-//! when the time is over.
+//! The options of every command that asks a server, and what becomes of them: a [`client::Client`] that asks once.
 
-use super::{address::ServerAddress, client_tls::ClientTls, failure::Failure, json, token::Token};
+use super::{client_tls::ClientTls, failure::Failure, json, token::Token};
+use crate::client::{self, Address, Credential, Error, Retries};
 use clap::Args;
 use prost::{Message, Name};
-use std::{error::Error, time::Duration};
-use tokio::time::Instant;
-use tonic::{
-    Code, Request, Response, Status,
-    transport::{Channel, Endpoint},
-};
+use std::time::Duration;
+use tonic::Status;
 
 /// Which server, how long, and how its answer is shown.
 #[derive(Debug, Clone, Args)]
@@ -38,9 +34,9 @@ impl Client {
 pub struct Connection {
     /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS")]
-    pub server: ServerAddress,
+    pub server: Address,
 
-    /// The longest to wait for the server, connecting included; at most 1h.
+    /// The longest to wait for an answer, connecting included; at most 1h.
     #[arg(long, env = "WAYPOST_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 
@@ -67,58 +63,34 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 impl Connection {
-    /// The same with more time, for a call that is asked to wait.
-    pub fn longer_by(&self, wait: Duration) -> Self {
-        Self { timeout: self.timeout.saturating_add(wait), ..self.clone() }
+    /// Asks a server, showing the secret if there is one.
+    pub fn ask<R>(&self, question: impl AsyncFnOnce(client::Client) -> Result<R, Error>) -> Result<R, Failure> {
+        self.ask_as(self.token.credential()?, question)
     }
 
-    /// Connects and makes one call, showing the secret if there is one. The server is told how much time is left.
-    pub fn call<M, R>(
+    /// The same with that secret, or without one.
+    pub fn ask_as<R>(
         &self,
-        message: M,
-        method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
+        credential: Option<Credential>,
+        question: impl AsyncFnOnce(client::Client) -> Result<R, Error>,
     ) -> Result<R, Failure> {
-        let mut request = Request::new(message);
-        if let Some(header) = self.token.header()? {
-            request.metadata_mut().insert("authorization", header);
-        }
-        self.send(request, method)
+        self.run(async || question(self.open(credential)?).await.map_err(|error| self.failure(error)))
     }
 
-    /// The same with a request as it is.
-    pub fn send<M, R>(
-        &self,
-        request: Request<M>,
-        method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
-    ) -> Result<R, Failure> {
+    /// Runs what asks a server.
+    pub fn run<R>(&self, work: impl AsyncFnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::NoAnswer(format!("cannot start: {error}")))?;
-        let answer = runtime.block_on(async {
-            let end = Instant::now() + self.timeout;
-            tokio::time::timeout_at(end, self.call_until(end, request, method)).await.map_err(|_| self.out_of_time())?
-        });
+        let answer = runtime.block_on(work());
         // A name that is still being looked up cannot be stopped; dropping the runtime would wait for it.
         runtime.shutdown_background();
         answer
     }
 
-    async fn call_until<M, R>(
-        &self,
-        end: Instant,
-        mut request: Request<M>,
-        method: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<R>, Status>,
-    ) -> Result<R, Failure> {
-        let channel = self.connect().await?;
-        request.set_timeout(end.saturating_duration_since(Instant::now()));
-        method(channel, request).await.map(Response::into_inner).map_err(|status| self.failure(status))
-    }
-
-    /// Opens a connection.
-    pub async fn connect(&self) -> Result<Channel, Failure> {
-        let endpoint = Endpoint::from(self.server.uri().clone());
-        // A forgotten `https://` must not send the secret in the clear.
+    /// A client that asks once and has the whole time for it: whoever looks at a prompt is to see what happened.
+    pub fn open(&self, credential: Option<Credential>) -> Result<client::Client, Failure> {
         if !self.server.is_encrypted() && self.tls.is_given() {
             return Err(Failure::Usage(format!(
                 "--tls-ca and --tls-cert are about TLS, and {} is spoken to without it: write https:// in front of the \
@@ -126,49 +98,44 @@ impl Connection {
                 self.server
             )));
         }
-        let connected = match self.server.is_encrypted() {
-            true => endpoint.connect_with_connector(self.tls.connector()?).await,
-            false => endpoint.connect().await,
-        };
-        connected.map_err(|error| {
-            let hint = match self.server.is_encrypted() {
-                true => "is a server with TLS running there, and is its authority that of --tls-ca?",
-                false => "is a server running there? --server names another",
-            };
-            Failure::NoAnswer(format!("cannot reach {}: {}; {hint}", self.server, innermost(&error)))
-        })
+        let mut options = client::Client::options(self.server.clone())
+            .tls(self.tls.read()?)
+            .deadline(self.timeout)
+            .attempt(self.timeout)
+            .retries(Retries::OFF);
+        if let Some(credential) = credential {
+            options = options.credential(credential);
+        }
+        options.open().map_err(|error| self.tls.unusable(&error))
     }
 
-    /// What a status is the sign of: the server's own answer, or that there was none.
-    pub fn failure(&self, status: Status) -> Failure {
-        match status.source() {
-            // What tonic makes of the time that the request was given; no server of ours answers it.
-            _ if status.code() == Code::Cancelled => self.out_of_time(),
-            Some(cause) => {
-                // In TLS 1.3 a client hears only now that its certificate was refused.
-                let hint = match self.server.is_encrypted() {
-                    true => "is it a Waypost server, and if it asks for a certificate, is that of --tls-cert good?",
-                    false => "is it a Waypost server?",
-                };
-                Failure::NoAnswer(format!("no answer from {}: {}; {hint}", self.server, innermost(cause)))
+    /// What is told of an error, with what to try.
+    pub fn failure(&self, error: Error) -> Failure {
+        let hint = match (&error, self.server.is_encrypted()) {
+            (Error::Refused(_), _) => "",
+            (Error::Unreachable { .. }, true) => {
+                "is a server with TLS running there, and is its authority that of --tls-ca?"
             }
-            None => Failure::Refused(status.into()),
+            (Error::Unreachable { .. }, false) => "is a server running there? --server names another",
+            // In TLS 1.3 a client hears only now that its certificate was refused.
+            (Error::Lost { .. }, true) => {
+                "is it a Waypost server, and if it asks for a certificate, is that of --tls-cert good?"
+            }
+            (Error::Lost { .. }, false) => "is it a Waypost server?",
+            (Error::OutOfTime { .. }, _) => "--timeout waits longer",
+        };
+        match error {
+            Error::Refused(refusal) => Failure::Refused(refusal),
+            error => Failure::NoAnswer(format!("{error}; {hint}")),
         }
     }
 
-    pub fn out_of_time(&self) -> Failure {
-        Failure::NoAnswer(format!(
-            "no answer from {} within {}; --timeout waits longer",
-            self.server,
-            humantime::format_duration(self.timeout)
-        ))
+    /// The same for a status of tonic's.
+    pub fn failure_of(&self, status: &Status) -> Failure {
+        self.failure(Error::from_status(status, &self.server, self.timeout))
     }
-}
 
-/// The cause at the bottom: those above it say only that there is one.
-fn innermost<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    while let Some(cause) = error.source() {
-        error = cause;
+    pub fn out_of_time(&self) -> Failure {
+        self.failure(Error::OutOfTime { server: self.server.clone(), within: self.timeout })
     }
-    error
 }

@@ -1,24 +1,13 @@
-//! How a command encrypts what it says to a server, and whom it believes to be that server.
+//! The options about how a command encrypts what it says to a server, and whom it believes to be that server.
 
 use super::failure::Failure;
+use crate::client::{InvalidPem, Tls, UnusableTls};
 use clap::Args;
-use http::Uri;
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
 use std::{
-    future::Future,
-    io,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
 };
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What an `https://` server is recognised by, and what it recognises us by.
 #[derive(Debug, Clone, Default, Args)]
@@ -48,10 +37,6 @@ pub struct ClientTls {
     tls_key: Option<PathBuf>,
 }
 
-/// Opens encrypted connections.
-#[derive(Clone)]
-pub struct Connect(TlsConnector);
-
 impl ClientTls {
     /// Whether anything was said about encryption.
     pub const fn is_given(&self) -> bool {
@@ -59,66 +44,44 @@ impl ClientTls {
     }
 
     /// Reads the files.
-    pub fn connector(&self) -> Result<Connect, Failure> {
-        let mut authorities = RootCertStore::empty();
-        match &self.tls_ca {
-            None => authorities.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                for certificate in certificates("--tls-ca", path)? {
-                    authorities.add(certificate).map_err(|error| unusable("--tls-ca", path, &error))?;
-                }
-            }
+    pub fn read(&self) -> Result<Tls, Failure> {
+        let mut tls = Tls::default();
+        if let Some(path) = &self.tls_ca {
+            tls = tls.trusting(&bytes(CA, path)?).map_err(|error| unusable(CA, path, &error))?;
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::Failed(format!("cannot use TLS: {error}")))?
-            .with_root_certificates(authorities);
-        let mut config = match self.tls_cert.as_ref().zip(self.tls_key.as_ref()) {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let chain = certificates("--tls-cert", certificate)?;
-                let read = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--tls-key", key, &error))?;
-                builder.with_client_auth_cert(chain, read).map_err(|error| unusable("--tls-key", key, &error))?
-            }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Connect(TlsConnector::from(Arc::new(config))))
+        if let Some((certificate, key)) = self.tls_cert.as_ref().zip(self.tls_key.as_ref()) {
+            let presenting = tls.presenting(&bytes(CERT, certificate)?, &bytes(KEY, key)?);
+            tls = presenting.map_err(|error| match error {
+                InvalidPem::Key(_) => unusable(KEY, key, &error),
+                InvalidPem::NoCertificate | InvalidPem::Certificate(_) => unusable(CERT, certificate, &error),
+            })?;
+        }
+        Ok(tls)
+    }
+
+    /// What is told when the files do not go together: of all of them, only the key can be at fault then.
+    pub fn unusable(&self, error: &UnusableTls) -> Failure {
+        match &self.tls_key {
+            Some(key) => unusable(KEY, key, error),
+            None => Failure::Usage(error.to_string()),
+        }
     }
 }
 
-fn certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let unusable = |error| unusable(option, path, &error);
-    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(unusable)?.collect();
-    let read = read.map_err(unusable)?;
-    if read.is_empty() {
-        return Err(Failure::Usage(format!("{option} {}: holds no certificate in PEM", path.display())));
-    }
-    Ok(read)
+const CA: &str = "--tls-ca";
+const CERT: &str = "--tls-cert";
+const KEY: &str = "--tls-key";
+
+/// Bytes of a file that are read: more than all authorities that browsers trust take.
+const FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+fn bytes(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes));
+    read.map_err(|error| unusable(option, path, &error))?;
+    Ok(bytes)
 }
 
 fn unusable(option: &str, path: &Path, error: &dyn std::error::Error) -> Failure {
     Failure::Usage(format!("{option} {}: {error}", path.display()))
-}
-
-impl tower::Service<Uri> for Connect {
-    type Response = TokioIo<TlsStream<TcpStream>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, server: Uri) -> Self::Future {
-        let tls = self.0.clone();
-        Box::pin(async move {
-            // As the URI has it, an IPv6 address stands in brackets.
-            let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let port = server.port_u16().unwrap_or_default();
-            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            tls.connect(name, stream).await.map(TokioIo::new)
-        })
-    }
 }

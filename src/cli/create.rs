@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     notices, session, time,
 };
-use crate::proto::v1::{Notice, Session, redirect_service_client::RedirectServiceClient};
+use crate::proto::v1::{Notice, Session};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -41,21 +41,15 @@ impl Create {
         let connection = &self.client.connection;
         match self.body()? {
             Body::Checkout(request) => {
-                let answer = connection.call(request, async |channel, request| {
-                    RedirectServiceClient::new(channel).create_checkout(request).await
-                })?;
+                let answer = connection.ask(async |client| client.create_checkout(request).await)?;
                 self.client.show(&answer, |a| describe(a.session.as_ref(), Origin::of(a.replayed), &a.notices))
             }
             Body::Order(request) => {
-                let answer = connection.call(request, async |channel, request| {
-                    RedirectServiceClient::new(channel).create_order(request).await
-                })?;
+                let answer = connection.ask(async |client| client.create_order(request).await)?;
                 self.client.show(&answer, |a| describe(a.session.as_ref(), Origin::of(a.replayed), &a.notices))
             }
             Body::Payment(request) => {
-                let answer = connection.call(request, async |channel, request| {
-                    RedirectServiceClient::new(channel).create_payment(request).await
-                })?;
+                let answer = connection.ask(async |client| client.create_payment(request).await)?;
                 self.client.show(&answer, |a| describe(a.session.as_ref(), Origin::of(a.replayed), &a.notices))
             }
         }

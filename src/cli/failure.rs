@@ -1,13 +1,14 @@
 //! Why a client command failed: what standard error gets to read, and the exit code for scripts.
 
 use super::{config::Problems, table::visible, time::span};
+use crate::client::{Refusal, Violation};
 use std::{
     fmt::{self, Display},
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
-use tonic::{Code, Status};
-use tonic_types::{FieldViolation, StatusExt};
+use tonic::Code;
 
 /// The exit codes of every command, as the help text ends with them.
 pub const EXIT_CODES: &str = "\
@@ -22,10 +23,12 @@ Exit codes:
 pub enum Failure {
     /// What was typed, or what is in the file that was named, cannot be sent.
     Usage(String),
+    /// What is wrong with a file that was named, each with its line.
+    Content { file: String, problems: Vec<String> },
     /// The options that were typed, that the environment has, or that are in the file of the configuration.
     Options(Problems),
     /// The server's own error.
-    Refused(Box<Status>),
+    Refused(Box<Refusal>),
     /// The server is not serving, or does not answer: a text that may have several lines.
     Unhealthy(String),
     /// What was asked for could not be done here.
@@ -47,9 +50,9 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             // Ours and the server's timer race; which one wins shall make no difference.
-            Self::Refused(status) if status.code() == Code::DeadlineExceeded => ExitCode::from(3),
+            Self::Refused(refusal) if refusal.code == Code::DeadlineExceeded => ExitCode::from(3),
             Self::Refused(_) | Self::Unhealthy(_) | Self::Failed(_) | Self::Output(_) => ExitCode::from(1),
-            Self::Usage(_) | Self::Options(_) => ExitCode::from(2),
+            Self::Usage(_) | Self::Content { .. } | Self::Options(_) => ExitCode::from(2),
             Self::NoAnswer(_) => ExitCode::from(3),
         }
     }
@@ -61,33 +64,32 @@ impl Display for Failure {
             Self::Usage(problem) | Self::NoAnswer(problem) => f.write_str(&visible(problem)),
             Self::Options(problems) => problems.fmt(f),
             Self::Unhealthy(problem) | Self::Failed(problem) => f.write_str(problem),
-            Self::Refused(status) => write_status(f, status),
+            Self::Content { file, problems } => {
+                write!(f, "nothing was done: {} is wrong", visible(file))?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {}", visible(problem)))
+            }
+            Self::Refused(refusal) => write_refusal(f, refusal),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }
 }
 
-fn write_status(f: &mut fmt::Formatter<'_>, status: &Status) -> fmt::Result {
-    let message = if status.message().is_empty() { status.code().description() } else { status.message() };
-    f.write_str(&visible(message))?;
-    let details = status.get_error_details();
-    let violations =
-        details.bad_request().map(|bad_request| bad_request.field_violations.as_slice()).unwrap_or_default();
-    // A single violation often is the message already.
-    let said = |violation: &FieldViolation| message == format!("{} {}", violation.field, violation.description);
-    for violation in violations.iter().filter(|violation| !said(violation)) {
-        write!(f, "\n  {}: {}", visible(&violation.field), visible(&violation.description))?;
-    }
-    match details.error_info() {
-        Some(info) => write!(f, "\nreason: {}", visible(&info.reason))?,
-        // Not a server of ours, or something between it and us.
-        None => write!(f, "\ncode: {:?}", status.code())?,
-    }
-    if let Some(retry) = details.retry_info() {
-        match retry.retry_delay {
-            Some(delay) => write!(f, "\nretry: after {}", span(delay))?,
-            None => f.write_str("\nretry: at any time")?,
+fn write_refusal(f: &mut fmt::Formatter<'_>, refusal: &Refusal) -> fmt::Result {
+    f.write_str(&visible(&refusal.message))?;
+    for Violation { field, description } in &refusal.violations {
+        // A single violation often is the message already.
+        if refusal.message != format!("{field} {description}") {
+            write!(f, "\n  {}: {}", visible(field), visible(description))?;
         }
     }
-    Ok(())
+    match &refusal.reason_name {
+        Some(reason) => write!(f, "\nreason: {}", visible(reason))?,
+        // Not a server of ours, or something between it and us.
+        None => write!(f, "\ncode: {:?}", refusal.code)?,
+    }
+    match refusal.retry_delay {
+        Some(Duration::ZERO) => f.write_str("\nretry: at any time"),
+        Some(delay) => write!(f, "\nretry: after {}", span(delay)),
+        None => Ok(()),
+    }
 }

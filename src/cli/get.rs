@@ -1,7 +1,7 @@
 //! `waypost get`: a session as it is now.
 
 use super::{client::Client, failure::Failure, session};
-use crate::proto::v1::{GetSessionRequest, redirect_service_client::RedirectServiceClient};
+use crate::proto::v1::GetSessionRequest;
 use clap::Args;
 
 /// Which session.
@@ -18,10 +18,7 @@ impl Get {
     /// Asks, and says what was answered.
     pub fn run(self) -> Result<String, Failure> {
         let request = GetSessionRequest { session_id: self.session_id };
-        let answer = self
-            .client
-            .connection
-            .call(request, async |channel, request| RedirectServiceClient::new(channel).get_session(request).await)?;
+        let answer = self.client.connection.ask(async |client| client.get_session(request).await)?;
         self.client.show(&answer, |answer| session::describe(answer.session.as_ref()))
     }
 }

@@ -1,16 +1,16 @@
 //! `waypost healthcheck`: for container platforms, whose image has neither a shell nor another client in it.
 
 use super::{
-    address::ServerAddress,
     client::{Connection, DEFAULT_SERVER, timeout},
     client_tls::ClientTls,
     failure::Failure,
     token::Token,
 };
+use crate::client::Address;
 use clap::Args;
 use std::time::Duration;
-use tonic::{Code, Request};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 /// Whose health.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct Healthcheck {
 
     /// The server: `https://HOST:PORT`, or without TLS `http://HOST:PORT` or `HOST:PORT`.
     #[arg(long, env = "WAYPOST_SERVER", default_value = DEFAULT_SERVER, value_name = "ADDRESS", help_heading = "Connection")]
-    server: ServerAddress,
+    server: Address,
 
     /// The longest to wait for the server; shorter than that of other commands, as platforms ask often.
     #[arg(long, env = "WAYPOST_HEALTHCHECK_TIMEOUT", default_value = "2s", value_name = "TIME", value_parser = timeout, help_heading = "Connection")]
@@ -38,13 +38,11 @@ impl Healthcheck {
         let connection =
             Connection { server: self.server, timeout: self.timeout, token: Token::default(), tls: self.tls };
         let service = self.service.unwrap_or_default();
-        let request = Request::new(HealthCheckRequest { service: service.clone() });
         // Everybody may ask for the health, so no secret is sent along.
-        let answer = connection.send(request, async |channel, request| HealthClient::new(channel).check(request).await);
-        match answer {
-            Ok(answer) if answer.status() == ServingStatus::Serving => Ok("serving".into()),
-            Ok(answer) => Err(Failure::Unhealthy(format!("the server is {}", answer.status().as_str_name()))),
-            Err(Failure::Refused(status)) if status.code() == Code::NotFound => {
+        match connection.ask_as(None, async |client| client.check_health(&service).await) {
+            Ok(ServingStatus::Serving) => Ok("serving".into()),
+            Ok(status) => Err(Failure::Unhealthy(format!("the server is {}", status.as_str_name()))),
+            Err(Failure::Refused(refusal)) if refusal.code == Code::NotFound => {
                 Err(Failure::Unhealthy(format!("the server has no service `{service}`")))
             }
             Err(failure) => Err(Failure::Unhealthy(failure.to_string())),

@@ -1,17 +1,18 @@
 //! `waypost merchant`: what a merchant set once for all its sessions.
 
 use super::{
+    apply::{self, Apply},
     client::Client,
     failure::Failure,
     table::{Table, visible},
     time,
 };
-use crate::proto::v1::{self, merchant_service_client::MerchantServiceClient};
+use crate::proto::v1;
 use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use prost_types::FieldMask;
 use std::time::Duration;
 
-/// Which of the two.
+/// What about it.
 #[derive(Debug, Subcommand)]
 pub enum Merchant {
     /// Shows a merchant's settings.
@@ -23,6 +24,10 @@ Examples:
   waypost merchant set 6CQXXXXXXXYE1 --name 'Ana Books' --success-url 'https://shop.example.com/paid?s={CHECKOUT_SESSION_ID}'
   waypost merchant set 6CQXXXXXXXYE1 --clear success-url --clear allowed-origin")]
     Set(Box<Set>),
+    /// Makes merchants' settings what a file says. Nothing is applied when one entry is wrong; merchants that are not in
+    /// the file are not touched. Safe to repeat.
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(Box<Apply>),
 }
 
 impl Merchant {
@@ -31,6 +36,7 @@ impl Merchant {
         match self {
             Self::Get(get) => get.run(),
             Self::Set(set) => set.run(),
+            Self::Apply(apply) => apply.run(),
         }
     }
 }
@@ -48,10 +54,7 @@ pub struct Get {
 impl Get {
     fn run(self) -> Result<String, Failure> {
         let request = v1::GetMerchantRequest { merchant_id: self.merchant_id };
-        let answer = self
-            .client
-            .connection
-            .call(request, async |channel, request| MerchantServiceClient::new(channel).get_merchant(request).await)?;
+        let answer = self.client.connection.ask(async |client| client.get_merchant(request).await)?;
         self.client.show(&answer, |answer| describe(answer.merchant.as_ref()))
     }
 }
@@ -173,10 +176,9 @@ impl Set {
         let request = v1::UpdateMerchantRequest {
             update_mask: Some(FieldMask { paths: self.fields.mask()? }),
             merchant: Some(self.fields.merchant(self.merchant_id, self.etag.unwrap_or_default())),
+            validate_only: false,
         };
-        let answer = self.client.connection.call(request, async |channel, request| {
-            MerchantServiceClient::new(channel).update_merchant(request).await
-        })?;
+        let answer = self.client.connection.ask(async |client| client.update_merchant(request).await)?;
         self.client.show(&answer, |answer| describe(answer.merchant.as_ref()))
     }
 }

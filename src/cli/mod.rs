@@ -12,8 +12,11 @@ mod files;
 mod server;
 
 mod bench;
+mod apply;
 mod completions;
 mod create;
+mod demo;
+mod explain;
 mod get;
 mod healthcheck;
 mod keygen;
@@ -26,18 +29,20 @@ mod resolve;
 mod store;
 mod verify;
 
-mod address;
 mod body;
 mod client;
 mod client_tls;
 mod failure;
+mod input;
 mod json;
-mod secret_file;
+mod merchants_file;
 mod notices;
 mod outcome;
 mod redirect;
+mod secret_file;
 mod session;
 mod store_url;
+mod story;
 mod table;
 mod time;
 mod token;
@@ -77,6 +82,12 @@ Examples:
   waypost resolve invoice_0198... --explain
   waypost resolve invoice_0198... --outcome failure --error-code card_declined")]
     Resolve(resolve::Resolve),
+    /// Tells in words why a session's buyer ends where they do, and what to change.
+    #[command(after_help = "\
+Examples:
+  waypost explain invoice_0198...
+  waypost explain order_0198... --outcome pending")]
+    Explain(explain::Explain),
     /// Says where the buyer would go for each outcome.
     #[command(after_help = "\
 Examples:
@@ -110,6 +121,10 @@ Examples:
     /// Makes a secret of a deployment. Asks no server.
     #[command(subcommand)]
     Keygen(keygen::Keygen),
+    /// Plays the three providers' flows against a server, and explains each decision. Leaves sessions that expire after a
+    /// minute.
+    #[command(after_help = "Example:\n  waypost serve --sandbox &\n  waypost demo")]
+    Demo(demo::Demo),
     /// Puts load on a server and says how it bears it.
     #[command(subcommand, after_help = bench::EXAMPLES)]
     Bench(bench::Bench),
@@ -133,6 +148,8 @@ pub fn run() -> ExitCode {
         Command::Config(config) => config.run(),
         Command::Verify(verify) => return end(verify.run()),
         Command::Resolve(resolve) => resolve.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Preview(preview) => preview.run(),
         Command::Create(create) => create.run(),
         Command::Get(get) => get.run(),

@@ -9,10 +9,7 @@ use super::{
 };
 use crate::{
     model::limits,
-    proto::v1::{
-        PreviewRedirectsRequest, PreviewRedirectsResponse, preview_redirects_request::Source,
-        redirect_service_client::RedirectServiceClient,
-    },
+    proto::v1::{PreviewRedirectsRequest, PreviewRedirectsResponse, preview_redirects_request::Source},
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -55,9 +52,7 @@ impl Preview {
     /// Asks, and says what was answered.
     pub fn run(self) -> Result<String, Failure> {
         let request = PreviewRedirectsRequest { source: self.source()? };
-        let answer = self.client.connection.call(request, async |channel, request| {
-            RedirectServiceClient::new(channel).preview_redirects(request).await
-        })?;
+        let answer = self.client.connection.ask(async |client| client.preview_redirects(request).await)?;
         self.client.show(&answer, describe)
     }
 

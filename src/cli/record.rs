@@ -1,7 +1,7 @@
 //! `waypost record`: how a session ended.
 
 use super::{client::Client, failure::Failure, outcome::Outcome, session};
-use crate::proto::v1::{RecordOutcomeRequest, RecordOutcomeResponse, redirect_service_client::RedirectServiceClient};
+use crate::proto::v1::{RecordOutcomeRequest, RecordOutcomeResponse};
 use clap::Args;
 
 /// What to record.
@@ -39,9 +39,7 @@ impl Record {
             status: self.status.unwrap_or_default(),
             error_code: self.error_code.unwrap_or_default(),
         };
-        let answer = self.client.connection.call(request, async |channel, request| {
-            RedirectServiceClient::new(channel).record_outcome(request).await
-        })?;
+        let answer = self.client.connection.ask(async |client| client.record_outcome(request).await)?;
         self.client.show(&answer, describe)
     }
 }

@@ -8,10 +8,7 @@ use super::{
     table::Table,
     time,
 };
-use crate::{
-    model::limits,
-    proto::v1::{ResolveRedirectRequest, ResolveRedirectResponse, redirect_service_client::RedirectServiceClient},
-};
+use crate::proto::v1::{ResolveRedirectRequest, ResolveRedirectResponse};
 use clap::Args;
 use std::time::Duration;
 
@@ -52,7 +49,6 @@ pub struct Resolve {
 impl Resolve {
     /// Asks, and says what was answered.
     pub fn run(self) -> Result<String, Failure> {
-        let wait = self.wait.unwrap_or_default();
         let request = ResolveRedirectRequest {
             session_id: self.session_id,
             outcome: self.outcome.map(Outcome::to_proto).unwrap_or_default(),
@@ -62,11 +58,7 @@ impl Resolve {
             wait: self.wait.map(time::to_proto),
             explain: self.explain,
         };
-        // A longer wait is the server's to refuse.
-        let connection = self.client.connection.longer_by(wait.min(limits::WAIT_MAX));
-        let answer = connection.call(request, async |channel, request| {
-            RedirectServiceClient::new(channel).resolve_redirect(request).await
-        })?;
+        let answer = self.client.connection.ask(async |client| client.resolve_redirect(request).await)?;
         self.client.show(&answer, |answer| describe(answer, self.outcome))
     }
 }

@@ -2,10 +2,9 @@
 //! which every user of the machine can read.
 
 use super::failure::Failure;
-use crate::callers::limits::SECRET_BYTES;
+use crate::client::Credential;
 use clap::Args;
 use std::{env, fs::File, io::Read, path::PathBuf};
-use tonic::metadata::{Ascii, MetadataValue};
 
 /// The environment variable that holds a secret.
 const VARIABLE: &str = "WAYPOST_TOKEN";
@@ -23,17 +22,10 @@ pub struct Token {
 }
 
 impl Token {
-    /// What the `authorization` header says; `None` when there is no secret.
-    pub fn header(&self) -> Result<Option<MetadataValue<Ascii>>, Failure> {
+    /// Reads the secret; `None` when there is none.
+    pub fn credential(&self) -> Result<Option<Credential>, Failure> {
         let Some((place, text)) = self.read()? else { return Ok(None) };
-        let secret = text.trim_ascii();
-        let plain = (1..=SECRET_BYTES).contains(&secret.len()) && secret.bytes().all(|byte| byte.is_ascii_graphic());
-        let header = format!("Bearer {secret}").parse().ok().filter(|_| plain);
-        let mut header: MetadataValue<Ascii> = header.ok_or_else(|| {
-            Failure::Usage(format!("{place} holds no secret: put there the first line of `waypost keygen credential`"))
-        })?;
-        header.set_sensitive(true);
-        Ok(Some(header))
+        text.parse().map(Some).map_err(|error| Failure::Usage(format!("{place} {error}")))
     }
 
     /// What is in the place that was named, and how to call that place.

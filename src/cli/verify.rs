@@ -2,8 +2,7 @@
 
 use super::{client::Client, failure::Failure, outcome, session, table::Table, time};
 use crate::proto::v1::{
-    ReturnClaims, Verdict, VerifyReturnRequest, VerifyReturnResponse, redirect_service_client::RedirectServiceClient,
-    verify_return_request::Returned,
+    ReturnClaims, Verdict, VerifyReturnRequest, VerifyReturnResponse, verify_return_request::Returned,
 };
 use clap::Args;
 use std::process::ExitCode;
@@ -41,10 +40,7 @@ impl Verify {
     pub fn run(self) -> Result<(String, ExitCode), Failure> {
         let request =
             VerifyReturnRequest { merchant_id: self.merchant, returned: Some(returned(self.returned.trim())) };
-        let answer = self
-            .client
-            .connection
-            .call(request, async |channel, request| RedirectServiceClient::new(channel).verify_return(request).await)?;
+        let answer = self.client.connection.ask(async |client| client.verify_return(request).await)?;
         let code = match answer.verdict() {
             Verdict::Valid => 0,
             Verdict::Missing => 4,

@@ -2,7 +2,7 @@
 
 use super::{auth, from_proto, status::to_status, to_proto};
 use crate::{
-    app::{App, Error},
+    app::{App, Effect, Error},
     proto::v1::{self, merchant_service_server::MerchantService},
 };
 use tonic::{Request, Response, Status};
@@ -37,8 +37,10 @@ impl MerchantService for Merchants {
         request: Request<v1::UpdateMerchantRequest>,
     ) -> Result<Response<v1::UpdateMerchantResponse>, Status> {
         let tenants = auth::tenants(&request);
-        let (id, change, violations) = from_proto::update_merchant(request.into_inner(), self.app.mode());
-        let merchant = self.app.update_merchant(id, change, violations, &tenants).await.map_err(to_status)?;
+        let request = request.into_inner();
+        let effect = if request.validate_only { Effect::Check } else { Effect::Save };
+        let (id, change, violations) = from_proto::update_merchant(request, self.app.mode());
+        let merchant = self.app.update_merchant(id, change, violations, effect, &tenants).await.map_err(to_status)?;
         Ok(Response::new(v1::UpdateMerchantResponse { merchant: Some(to_proto::merchant(&merchant)) }))
     }
 }

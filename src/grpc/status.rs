@@ -7,7 +7,7 @@ use crate::{
     store::StoreError,
 };
 use std::time::Duration;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The `domain` of every `google.rpc.ErrorInfo`.
@@ -22,8 +22,21 @@ pub fn error(code: Code, reason: ErrorReason, message: impl Into<String>) -> Sta
 pub fn retryable(code: Code, reason: ErrorReason, message: impl Into<String>, delay: Duration) -> Status {
     let mut details = details(reason);
     details.set_retry_info(Some(delay));
-    Status::with_error_details(code, message, details)
+    let mut status = Status::with_error_details(code, message, details);
+    let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    status.metadata_mut().insert(PUSHBACK, delay_ms.into());
+    status
 }
+
+/// Tells clients that repeat this code by themselves that it is no use.
+pub fn final_for_retries(mut status: Status) -> Status {
+    status.metadata_mut().insert(PUSHBACK, MetadataValue::from_static("-1"));
+    status
+}
+
+/// Where the retries that are built into gRPC's own clients look for what [`ErrorDetails`] says in `RetryInfo`: after how
+/// many milliseconds to repeat the call, or below 0 that it is not to be.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The details that every error has.
 pub fn details(reason: ErrorReason) -> ErrorDetails {

@@ -130,3 +130,31 @@ async fn racing_changes_are_all_applied() {
     assert_eq!(merchant["etag"], "v5");
     assert!(slots.iter().all(|slot| merchant["returnUrls"][slot] == format!("https://{slot}.example.com/")));
 }
+
+#[tokio::test]
+async fn a_change_that_is_only_checked_writes_nothing_and_fails_as_it_would() {
+    let served = Served::start();
+    let client = served.client();
+    client.ok("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "name": "Ana"}})).await;
+    let stands = client.ok("GetMerchant", json!({"merchant_id": "m"})).await;
+    let check = |merchant: Value| json!({"merchant": merchant, "validate_only": true});
+
+    let url = "https://a.example.com/s";
+    let good = check(json!({"merchant_id": "m", "name": "Bo", "return_urls": {"success": url}, "etag": "v1"}));
+    let would_be = client.ok("UpdateMerchant", good).await;
+    let mut expected = stands.clone();
+    expected["merchant"]["name"] = json!("Bo");
+    expected["merchant"]["returnUrls"] = json!({"success": url});
+    assert_eq!(would_be, expected, "with the etag and time of now");
+    assert_eq!(client.ok("GetMerchant", json!({"merchant_id": "m"})).await, stands);
+
+    let bad = check(json!({"merchant_id": "m", "return_urls": {"success": "http://a.example.com/", "cancel": "x"}}));
+    let fields: Vec<_> =
+        client.refused("UpdateMerchant", bad).await.fields.into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["merchant.return_urls.success", "merchant.return_urls.cancel"]);
+    let stale = client.refused("UpdateMerchant", check(json!({"merchant_id": "m", "name": "Bo", "etag": "v0"}))).await;
+    assert_eq!(stale.reason, "ETAG_MISMATCH");
+    let unsigned = check(json!({"merchant_id": "m", "sign_returns": true}));
+    assert_eq!(client.refused("UpdateMerchant", unsigned).await.reason, "SIGNING_KEYS_MISSING");
+    assert_eq!(client.ok("GetMerchant", json!({"merchant_id": "m"})).await, stands);
+}

@@ -234,6 +234,7 @@ waypost_serve() {
         kill "$(cat "$TERMINAL/$grpc.pid")" 2>/dev/null
         wait "$(cat "$TERMINAL/$grpc.pid")" 2>/dev/null
     fi
+    : >"$said"  # It may be looked into before the server has opened it.
     WAYPOST_GRPC_ADDR=127.0.0.1:0 WAYPOST_PAGE_ADDR=${WAYPOST_PAGE_ADDR-127.0.0.1:0} WAYPOST_OPS_ADDR=${WAYPOST_OPS_ADDR-127.0.0.1:0} \
         "$WAYPOST_BIN" serve "${options[@]}" >"$said" 2>"$said.log" &
     echo $! >"$TERMINAL/$grpc.pid"

@@ -138,7 +138,7 @@ async fn origins_that_one_server_tightened_bind_the_other_in_time() {
         let origin = if allowed { "https://shop.example.com" } else { "https://elsewhere.example.com" };
         let merchant =
             Merchant { merchant_id: "m1".into(), allowed_origins: vec![origin.into()], ..Merchant::default() };
-        let update = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
+        let update = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
         MerchantServiceClient::new(one.clone()).update_merchant(update).await.expect("updated");
         let acknowledged = Instant::now();
         let expected = (if allowed { Source::Request } else { Source::HostedPage }, !allowed);

@@ -522,7 +522,7 @@ async fn get(server: Channel, merchant_id: String) -> Result<Merchant, Status> {
 
 async fn update(server: Channel, merchant: Merchant) -> Result<Merchant, Status> {
     let update_mask = Some(prost_types::FieldMask { paths: vec!["name".into()] });
-    let request = UpdateMerchantRequest { merchant: Some(merchant), update_mask };
+    let request = UpdateMerchantRequest { merchant: Some(merchant), update_mask, validate_only: false };
     let answer = MerchantServiceClient::new(server).update_merchant(request).await?;
     Ok(answer.into_inner().merchant.expect("a merchant"))
 }

@@ -91,6 +91,7 @@ async fn settings(channel: &Channel) {
     let update = |merchant: &Merchant, paths: &[&str]| UpdateMerchantRequest {
         merchant: Some(merchant.clone()),
         update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        validate_only: false,
     };
     // Of the settings only the URL of failure, so that those of the requests are seen as well.
     let kept =
@@ -293,7 +294,7 @@ async fn streams(channel: &Channel, sessions: &[Session]) {
 async fn strangers(channel: &Channel, session: &Session) {
     let update = UpdateMerchantRequest {
         merchant: Some(Merchant { merchant_id: "shop".to_owned(), name: tell("stranger"), ..Merchant::default() }),
-        update_mask: None,
+        ..UpdateMerchantRequest::default()
     };
     let mut reader = merchants(channel, &tell("secret-of-reader"));
     assert_eq!(reader.update_merchant(update).await.expect_err("denied").code(), Code::PermissionDenied);

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use waypost::{
-    app::{App, Clock, Draft, MerchantChange, Signer},
+    app::{App, Clock, Draft, Effect, MerchantChange, Signer},
     grpc::Health,
     model::{Ending, Kind, Outcome, SessionId, Tenants, Violations},
     pages::{self, Links, PageKeys, PublicUrl},
@@ -104,7 +104,10 @@ impl Served {
 
     pub async fn merchant(&self, change: MerchantChange) {
         let id = Some("shop".parse().expect("an id"));
-        self.app.update_merchant(id, change, Violations::default(), &Tenants::All).await.expect("settings");
+        self.app
+            .update_merchant(id, change, Violations::default(), Effect::Save, &Tenants::All)
+            .await
+            .expect("settings");
     }
 
     /// The path of a session's page.

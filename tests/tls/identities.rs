@@ -61,7 +61,7 @@ fn reason(status: &Status) -> (Code, String) {
 
 async fn rename(channel: &Channel, merchant: &str) -> Result<(), Status> {
     let merchant = Merchant { merchant_id: merchant.into(), name: "New".into(), ..Merchant::default() };
-    let request = UpdateMerchantRequest { merchant: Some(merchant), update_mask: None };
+    let request = UpdateMerchantRequest { merchant: Some(merchant), ..UpdateMerchantRequest::default() };
     MerchantServiceClient::new(channel.clone()).update_merchant(request).await.map(drop)
 }
 

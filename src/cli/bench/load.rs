@@ -14,6 +14,7 @@ use crate::{
         failure::Failure,
         time::{parse_span, span},
     },
+    client::Credential,
     proto::v1::{Outcome, redirect_service_client::RedirectServiceClient},
 };
 use clap::{Args, value_parser};
@@ -26,9 +27,10 @@ use std::{
 };
 use tokio::{
     task::{JoinSet, LocalSet},
-    time::{Instant, interval, timeout, timeout_at},
+    time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use tonic::Status;
+use tonic_types::StatusExt;
 
 /// How much load, for how long.
 #[derive(Debug, Args)]
@@ -150,17 +152,21 @@ impl Load {
             return Err(self.connection.out_of_time());
         }
         match &tally.first_error {
-            Some(status) if tally.answered == 0 => Err(self.connection.failure(status.clone())),
+            Some(status) if tally.answered == 0 => Err(self.connection.failure_of(status)),
             _ => Ok(Report::new(self.settings(work), &tally, cpu)),
         }
     }
 
     /// Opens the connections.
     async fn lines(&self) -> Result<Vec<Line>, Failure> {
-        let (secret, merchant_id) = (self.connection.token.header()?, Rc::from(&*self.merchant));
+        let (credential, merchant_id) = (self.connection.token.credential()?, Rc::from(&*self.merchant));
+        let secret = credential.as_ref().map(Credential::header);
         let mut lines = Vec::with_capacity(self.connections.into());
         for _ in 0..self.connections {
-            let client = RedirectServiceClient::new(self.connection.connect().await?);
+            let client = self.connection.open(None)?;
+            // Connects, which is not to be measured; everybody may ask for the health.
+            client.check_health("").await.map_err(|error| self.connection.failure(error))?;
+            let client = RedirectServiceClient::new(client.channel());
             lines.push(Line { client, secret: secret.clone(), merchant_id: Rc::clone(&merchant_id) });
         }
         Ok(lines)
@@ -179,15 +185,8 @@ impl Load {
                 creators.spawn_local(async move {
                     let mut created = Vec::new();
                     while left.replace_with(|left| left.saturating_sub(1)) > 0 {
-                        let create = async {
-                            let session_id = line.create().await?;
-                            if work != Work::Record {
-                                line.record(&session_id, Outcome::Success).await?;
-                            }
-                            Ok(session_id)
-                        };
                         let late = |_| Err(Status::deadline_exceeded("a session was not created in time"));
-                        created.push(timeout(patience, create).await.unwrap_or_else(late)?);
+                        created.push(timeout(patience, prepare(&mut line, work)).await.unwrap_or_else(late)?);
                     }
                     Ok::<_, Status>(created)
                 });
@@ -196,7 +195,7 @@ impl Load {
         let mut sessions = Vec::new();
         while let Some(created) = creators.join_next().await {
             let created = created.map_err(|error| Failure::Failed(format!("cannot create sessions: {error}")))?;
-            sessions.extend(created.map_err(|status| self.connection.failure(status))?);
+            sessions.extend(created.map_err(|status| self.connection.failure_of(&status))?);
         }
         Ok(sessions.into())
     }
@@ -258,4 +257,21 @@ fn cpu() -> Option<f64> {
     let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     Some((ticks()? + ticks()?) / 100.0)
+}
+
+/// Creates a session that is ready for that work. A server that says when to come again is asked again then: the calls
+/// before the measurement are no part of it.
+async fn prepare(line: &mut Line, work: Work) -> Result<String, Status> {
+    loop {
+        let prepared = match line.create().await {
+            Ok(session_id) if work == Work::Record => return Ok(session_id),
+            Ok(session_id) => line.record(&session_id, Outcome::Success).await.map(|_| session_id),
+            Err(status) => Err(status),
+        };
+        let Err(status) = prepared else { return prepared };
+        let Some(delay) = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay) else {
+            return Err(status);
+        };
+        sleep(delay).await;
+    }
 }

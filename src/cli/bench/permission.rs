@@ -1,11 +1,11 @@
 //! Whether a server may be put under load. Loopback may; any other has to be named once more, because a command out of
 //! the shell's history must not be what buyers of a platform wait behind.
 
-use crate::cli::{address::ServerAddress, failure::Failure};
+use crate::{cli::failure::Failure, client::Address};
 use std::net::IpAddr;
 
 /// Refuses a server that is neither this machine nor the host that `named` names.
-pub fn check(server: &ServerAddress, named: Option<&str>) -> Result<(), Failure> {
+pub fn check(server: &Address, named: Option<&str>) -> Result<(), Failure> {
     let host = server.host();
     let loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     match named {

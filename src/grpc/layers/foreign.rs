@@ -107,11 +107,11 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
     let mut own = match foreign.code() {
         // Not an error; health's answer about an unknown name; the peer has gone.
         Code::Ok | Code::NotFound | Code::Cancelled => return None,
-        Code::OutOfRange if text.contains("message length too large") => status::error(
+        Code::OutOfRange if text.contains("message length too large") => status::final_for_retries(status::error(
             Code::ResourceExhausted,
             ErrorReason::MessageTooLarge,
             format!("the request message is larger than {MAX_REQUEST_BYTES} bytes"),
-        ),
+        )),
         Code::Unimplemented if text.is_empty() => {
             status::error(Code::Unimplemented, ErrorReason::MethodNotFound, "this server has no such method")
         }
@@ -140,7 +140,7 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
         }
     };
     // For an unknown encoding this is the list of the known ones.
-    *own.metadata_mut() = foreign.metadata().clone();
+    own.metadata_mut().as_mut().extend(foreign.metadata().clone().into_headers());
     Some(own)
 }
 

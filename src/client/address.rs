@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr};
 
 /// The address of a server, and whether it is spoken to with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerAddress(Uri);
+pub struct Address(Uri);
 
-impl ServerAddress {
+impl Address {
     /// Whether what is said to it is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme_str() == Some("https")
@@ -24,7 +24,7 @@ impl ServerAddress {
     }
 }
 
-impl FromStr for ServerAddress {
+impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
@@ -49,7 +49,7 @@ impl FromStr for ServerAddress {
     }
 }
 
-impl fmt::Display for ServerAddress {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, InvalidAddress>) {
-        let read = text.parse::<ServerAddress>().map(|address| address.to_string());
+        let read = text.parse::<Address>().map(|address| address.to_string());
         assert_eq!(read, expected.map(str::to_owned), "{text}");
     }
 
@@ -99,7 +99,7 @@ mod tests {
         check("http://localhost", Err(InvalidAddress::Port));
         for text in ["", ":50051", "http://:50051", "unix:///run/x", "a:1/path", "a:1?q", "me@a:1", "a b:1", "a:99999"]
         {
-            let read = text.parse::<ServerAddress>();
+            let read = text.parse::<Address>();
             assert!(matches!(read, Err(InvalidAddress::Form | InvalidAddress::Port)), "{text}: {read:?}");
         }
     }
