@@ -290,6 +290,33 @@ async fn a_full_server_refuses_calls_at_once_and_stays_healthy() {
 }
 
 #[tokio::test]
+async fn refused_calls_cost_no_connection_though_their_requests_come_late() {
+    const AT_ONCE: usize = 200;
+    let server = Running::start(Default::default(), grpc::Limits { max_calls: 0, ..Default::default() });
+    let begin = |path: &str| {
+        let uri = format!("http://{}{path}", server.address);
+        http::Request::post(uri).header(GRPC.0, GRPC.1).body(()).unwrap()
+    };
+    let mut connection = server.h2().await;
+    for _ in 0..4 {
+        let mut begun = Vec::new();
+        for _ in 0..AT_ONCE {
+            connection = connection.ready().await.unwrap();
+            begun.push(connection.send_request(begin(GET_SESSION), false).unwrap());
+        }
+        // The server has seen all of them once it has answered what came after them.
+        let (health, mut request) = connection.send_request(begin("/grpc.health.v1.Health/Check"), false).unwrap();
+        request.send_data(framed(&HealthCheckRequest::default()).into(), true).unwrap();
+        assert_eq!(health.await.unwrap().status(), 200);
+        for (answer, mut request) in begun {
+            // Where it was answered already, its stream is gone.
+            let _ = request.send_data(framed(&ask("x")).into(), true);
+            assert_eq!(answer.await.expect("the connection stands").headers()["grpc-status"], "8");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_call_whose_caller_is_gone_counts_no_more() {
     let calls = grpc::Limits { max_calls: 1, ..Default::default() };
     let server = Running::start(Default::default(), calls);

@@ -379,7 +379,9 @@ async fn answered<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Sta
     loop {
         match call().await {
             Err(status)
-                if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
+                if (matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
+                    // The connection broke; one that leads to no server any more runs out of patience.
+                    || reason(&status).is_none())
                     && began.elapsed() < PATIENCE => {}
             answer => return answer,
         }

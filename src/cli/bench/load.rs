@@ -181,12 +181,12 @@ impl Load {
         let mut creators = JoinSet::new();
         for line in lines {
             for _ in 0..self.in_flight {
-                let (mut line, left, patience) = (line.clone(), Rc::clone(&left), self.connection.timeout);
+                let (line, left, patience) = (line.clone(), Rc::clone(&left), self.connection.timeout);
                 creators.spawn_local(async move {
                     let mut created = Vec::new();
                     while left.replace_with(|left| left.saturating_sub(1)) > 0 {
                         let late = |_| Err(Status::deadline_exceeded("a session was not created in time"));
-                        created.push(timeout(patience, prepare(&mut line, work)).await.unwrap_or_else(late)?);
+                        created.push(timeout(patience, prepare(&line, work)).await.unwrap_or_else(late)?);
                     }
                     Ok::<_, Status>(created)
                 });
@@ -259,19 +259,28 @@ fn cpu() -> Option<f64> {
     Some((ticks()? + ticks()?) / 100.0)
 }
 
-/// Creates a session that is ready for that work. A server that says when to come again is asked again then: the calls
-/// before the measurement are no part of it.
-async fn prepare(line: &mut Line, work: Work) -> Result<String, Status> {
+/// Creates a session that is ready for that work.
+async fn prepare(line: &Line, work: Work) -> Result<String, Status> {
+    let session_id = insist(async || line.clone().create().await).await?;
+    if work != Work::Record {
+        insist(async || line.clone().record(&session_id, Outcome::Success).await).await?;
+    }
+    Ok(session_id)
+}
+
+/// Calls again when a server says that it may, which is later each time: the calls before the measurement are no part of it.
+async fn insist<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
+    let mut times = 0;
     loop {
-        let prepared = match line.create().await {
-            Ok(session_id) if work == Work::Record => return Ok(session_id),
-            Ok(session_id) => line.record(&session_id, Outcome::Success).await.map(|_| session_id),
-            Err(status) => Err(status),
+        let answer = call().await;
+        let status = match &answer {
+            Ok(_) => return answer,
+            Err(status) => status,
         };
-        let Err(status) = prepared else { return prepared };
         let Some(delay) = status.get_error_details().retry_info().and_then(|retry| retry.retry_delay) else {
-            return Err(status);
+            return answer;
         };
-        sleep(delay).await;
+        times += 1;
+        sleep(delay * times).await;
     }
 }

@@ -5,13 +5,18 @@
 //! counts until its answer begins; how many there can be, and how much they may have in progress, is bounded by the
 //! services themselves ([`crate::grpc::limits`]), and a late worker refuses their requests one by one.
 
-use super::{Passed, Response};
+use super::Response;
 use crate::{
-    grpc::{lateness::Queued, limits::RETRY_AFTER_OVERLOAD, status},
+    grpc::{
+        lateness::Queued,
+        limits::{MAX_REQUEST_BYTES, PATIENCE_WITH_REFUSED, RETRY_AFTER_OVERLOAD},
+        status,
+    },
     proto::v1::ErrorReason,
     telemetry::metrics,
 };
-use futures_util::future::{Either, ready};
+use bytes::Buf;
+use futures_util::future::Either;
 use http::{HeaderMap, Request};
 use pin_project_lite::pin_project;
 use std::{
@@ -24,6 +29,7 @@ use std::{
     },
     task::{Context, Poll},
 };
+use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 use tower::Service;
 
@@ -55,10 +61,11 @@ impl<S> Shed<S> {
 impl<S, B> Service<Request<B>> for Shed<S>
 where
     S: Service<Request<B>, Response = Response, Error = Infallible>,
+    B: http_body::Body,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Passed<Counted<S::Future>>;
+    type Future = Either<Refused<B>, Counted<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -70,9 +77,9 @@ where
         }
         let Some(place) = Place::take(&self.calls) else {
             metrics::Shed::Calls.count();
-            return refuse();
+            return Either::Left(Refused::new(request.into_body()));
         };
-        let Some(queued) = Queued::arrive() else { return refuse() };
+        let Some(queued) = Queued::arrive() else { return Either::Left(Refused::new(request.into_body())) };
         Either::Right(Counted { call: self.inner.call(request), place: Some(place), queued: Some(queued) })
     }
 }
@@ -114,13 +121,43 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Counted<F> {
     }
 }
 
+pin_project! {
+    /// A call that is refused once its request has come. An answer before that would reset the stream; what its caller
+    /// sends all the same is an error to HTTP/2, and a connection with some hundred of them is closed as that of an
+    /// attacker, with all other calls on it.
+    pub struct Refused<B> {
+        #[pin] request: B,
+        #[pin] patience: Sleep,
+        bytes: usize,
+    }
+}
+
+impl<B> Refused<B> {
+    fn new(request: B) -> Self {
+        Self { request, patience: sleep(PATIENCE_WITH_REFUSED), bytes: 0 }
+    }
+}
+
+impl<B: http_body::Body> Future for Refused<B> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        while *this.bytes <= MAX_REQUEST_BYTES {
+            match this.request.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => *this.bytes += frame.data_ref().map_or(0, Buf::remaining),
+                Poll::Ready(Some(Err(_)) | None) => break,
+                Poll::Pending if this.patience.as_mut().poll(cx).is_ready() => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(refusal()))
+    }
+}
+
 thread_local! {
     /// What a refused call is answered. Made once, as it is needed most when there is no time to make it.
     static OVERLOADED: HeaderMap = overloaded().into_http::<Body>().into_parts().0.headers;
-}
-
-fn refuse<F>() -> Passed<F> {
-    Either::Left(ready(Ok(refusal())))
 }
 
 fn refusal() -> Response {
