@@ -3,7 +3,7 @@
 use super::Address;
 use crate::{grpc::status::DOMAIN, proto::v1::ErrorReason};
 use std::{error, fmt, time::Duration};
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 /// Why a call failed. Texts name the server and never what was sent to it.
@@ -101,8 +101,8 @@ impl Error {
     pub(crate) fn from_status(status: &Status, server: &Address, within: Duration) -> Self {
         let server = server.clone();
         let Some(source) = error::Error::source(status) else { return Self::Refused(Box::new(Refusal::from(status))) };
-        // What tonic makes of the time that the request was given; no server of ours answers it.
-        if status.code() == Code::Cancelled {
+        // What tonic makes of the time that the request was given.
+        if chain(source).any(|cause| cause.is::<TimeoutExpired>()) {
             return Self::OutOfTime { server, within };
         }
         let cause = innermost(source).to_string();
