@@ -1,7 +1,7 @@
 //! The use cases, one file each, shared by both ways in: gRPC and the buyers' pages.
 //!
 //! A use case loads, asks the pure core, and saves. It knows neither the wire nor which store it speaks to. It is told
-//! for which merchants it acts ([`Tenants`](crate::model::Tenants)), and what belongs to others is not there.
+//! for which merchants it acts ([`Tenants`]), and what belongs to others is not there.
 
 mod create_session;
 mod fair_places;
