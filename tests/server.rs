@@ -291,27 +291,35 @@ async fn a_full_server_refuses_calls_at_once_and_stays_healthy() {
 
 #[tokio::test]
 async fn refused_calls_cost_no_connection_though_their_requests_come_late() {
-    const AT_ONCE: usize = 200;
+    const AT_ONCE: u32 = 200;
     let server = Running::start(Default::default(), grpc::Limits { max_calls: 0, ..Default::default() });
-    let begin = |path: &str| {
-        let uri = format!("http://{}{path}", server.address);
-        http::Request::post(uri).header(GRPC.0, GRPC.1).body(()).unwrap()
+    let mut socket = server.socket().await;
+    socket.write_all(&[PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.unwrap();
+    // POST http, from the static table, then the path and a header as they are.
+    let mut head = vec![0x83, 0x86, 0x04, GET_SESSION.len() as u8];
+    head.extend(GET_SESSION.bytes().chain([0, GRPC.0.len() as u8]));
+    head.extend(GRPC.0.bytes().chain([GRPC.1.len() as u8]).chain(GRPC.1.bytes()));
+    let body = framed(&ask("x"));
+    let send = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags][..], &stream.to_be_bytes(), payload].concat()
     };
-    let mut connection = server.h2().await;
-    for _ in 0..4 {
-        let mut begun = Vec::new();
-        for _ in 0..AT_ONCE {
-            connection = connection.ready().await.unwrap();
-            begun.push(connection.send_request(begin(GET_SESSION), false).unwrap());
-        }
-        // The server has seen all of them once it has answered what came after them.
-        let (health, mut request) = connection.send_request(begin("/grpc.health.v1.Health/Check"), false).unwrap();
-        request.send_data(framed(&HealthCheckRequest::default()).into(), true).unwrap();
-        assert_eq!(health.await.unwrap().status(), 200);
-        for (answer, mut request) in begun {
-            // Where it was answered already, its stream is gone.
-            let _ = request.send_data(framed(&ask("x")).into(), true);
-            assert_eq!(answer.await.expect("the connection stands").headers()["grpc-status"], "8");
+    for round in 0..5 {
+        let streams = (0..AT_ONCE).map(|call| 1 + 2 * (round * AT_ONCE + call));
+        let heads: Vec<u8> = streams.clone().flat_map(|stream| send(HEADERS, END_HEADERS, stream, &head)).collect();
+        socket.write_all(&[heads, send(PING, 0, 0, &[0; 8])].concat()).await.unwrap();
+        let mut answered = 0;
+        let mut sent = false;
+        while answered < AT_ONCE || !sent {
+            let (kind, flags, _) = timeout(PATIENCE, frame(&mut socket)).await.expect("answers").expect("a connection");
+            assert_ne!(kind, GOAWAY, "the connection is closed");
+            answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
+            // The server has all heads.
+            if kind == PING && flags & ACK != 0 {
+                let bodies: Vec<u8> =
+                    streams.clone().flat_map(|stream| send(DATA, END_STREAM, stream, &body)).collect();
+                socket.write_all(&bodies).await.unwrap();
+                sent = true;
+            }
         }
     }
 }
@@ -476,10 +484,14 @@ async fn a_lame_duck_says_that_it_is_not_serving_and_serves() {
 
 // HTTP/2 by hand, RFC 9113 section 6.
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Reads one frame: kind, flags, payload.
