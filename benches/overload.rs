@@ -155,7 +155,7 @@ impl Seen {
         let offered = self.answered.len() + self.refused.len() + self.held_back;
         let goodput = self.answered.len() as f64 / capacity.answered.len() as f64;
         let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99) as f64;
-        let in_time = self.refused.quantile_below(5_000);
+        let in_time = 100.0 * self.refused.quantile_below(5_000);
         println!(
             "  offered {:.1} times the capacity: goodput {:.0} %, p99 of the answered {:.2} times that at capacity, {:.1} % of the refusals within 5 ms, health {} times",
             offered as f64 / length.as_secs_f64() / (capacity.answered.len() as f64 / length.as_secs_f64()),

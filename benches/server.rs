@@ -28,6 +28,7 @@ use support::{
     process::{LOAD_CORE, Server, pin},
 };
 use tokio::task::JoinSet;
+use tonic::transport::server::TcpIncoming;
 use waypost::{
     app::{App, Clock},
     grpc::{Merchants, Redirects},
@@ -107,7 +108,8 @@ fn serve_with_stock_tonic() {
         tonic::transport::Server::builder()
             .add_service(RedirectServiceServer::new(Redirects::new(app.clone())))
             .add_service(MerchantServiceServer::new(Merchants::new(app)))
-            .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener))
+            // As tonic's own listener does it by default.
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
             .await
             .expect("to serve");
     });

@@ -8,8 +8,8 @@ use std::{
     pin::Pin,
     sync::{LazyLock, RwLock},
 };
-use tokio_stream::{Empty, wrappers::TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status, Streaming, transport::server::TcpIncoming};
 use url::Url;
 use uuid::Uuid;
 use waypost::proto::v1::{
@@ -28,7 +28,8 @@ pub fn serve() {
         println!("gRPC {}", listener.local_addr().expect("its address"));
         tonic::transport::Server::builder()
             .add_service(RedirectServiceServer::new(Naive::default()))
-            .serve_with_incoming(TcpListenerStream::new(listener))
+            // As tonic's own listener does it by default.
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
             .await
             .expect("to serve");
     });
