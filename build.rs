@@ -15,6 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The names are how the command line finds a message's descriptor.
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
-    tonic_prost_build::configure().compile_fds_with_config(files, config)?;
+    tonic_prost_build::configure().codec_path("crate::proto::SmallBuffers").compile_fds_with_config(files, config)?;
     Ok(())
 }

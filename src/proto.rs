@@ -2,6 +2,10 @@
 //! types.
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 
+mod codec;
+
+pub use codec::SmallBuffers;
+
 /// The messages, clients and servers of package `waypost.v1`.
 pub mod v1 {
     tonic::include_proto!("waypost.v1");

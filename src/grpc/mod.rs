@@ -18,7 +18,6 @@ mod to_proto;
 pub use auth::Authentication;
 pub use edge::{Edge, edge};
 pub use health::Health;
-pub use layers::deadline::Deadline;
 pub use limits::Limits;
 pub use merchant_service::Merchants;
 pub use redirect_service::Redirects;

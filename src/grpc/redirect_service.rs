@@ -1,8 +1,8 @@
 //! `waypost.v1.RedirectService`: each method reads the request, calls one use case, and writes the answer.
 
 use super::{
-    Deadline, Limits, auth, from_proto,
-    layers::deadline::{TimeOfEach, exceeded},
+    Limits, auth, from_proto,
+    layers::deadline::{TimeOfEach, deadline, exceeded},
     limits::{MAX_RESOLVE_STREAM_AGE, MAX_RESOLVE_STREAMS, MAX_WATCH_AGE, MAX_WATCHES, RETRY_AFTER_OVERLOAD},
     resolve_stream::{self, ResolveStream, Resolver},
     status::{self, to_status},
@@ -161,10 +161,9 @@ impl RedirectService for Redirects {
         &self,
         request: Request<v1::ResolveRedirectRequest>,
     ) -> Result<Response<v1::ResolveRedirectResponse>, Status> {
-        let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let tenants = auth::tenants(&request);
         let vouching = vouching(&request);
-        let query = from_proto::resolve(request.into_inner(), deadline).map_err(Error::Invalid).map_err(to_status)?;
+        let query = from_proto::resolve(request.into_inner(), deadline()).map_err(Error::Invalid).map_err(to_status)?;
         let query = ResolveQuery { vouching, ..query };
         let answer = self.app.resolve_redirect(&query, &tenants).await.map_err(to_status)?;
         let redirect = to_proto::redirect(answer, self.page_url(query.session_id));

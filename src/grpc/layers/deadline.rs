@@ -1,8 +1,8 @@
 //! Ends a call at its deadline: the caller's `grpc-timeout` or the server's own limit, whichever is earlier.
 //!
 //! The answer is `DEADLINE_EXCEEDED`, where tonic's own timeout says `CANCELLED`. A stream is bounded until its answer
-//! begins. Methods read their [`Deadline`] from the request's extensions; those that [take many
-//! requests](TAKES_MANY) also the [`TimeOfEach`], with which they bound these themselves.
+//! begins. A method that waits asks for its [`deadline()`] as it begins; those that [take many requests](TAKES_MANY) find the
+//! [`TimeOfEach`] in the request's extensions, and bound these with it themselves.
 
 use super::{Passed, Response, refuse};
 use crate::{
@@ -16,6 +16,7 @@ use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Request};
 use pin_project_lite::pin_project;
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::Future,
     pin::Pin,
@@ -27,9 +28,15 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::Service;
 
-/// When the call that a request belongs to ends. Every request that reaches a service has one as an extension.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Instant);
+thread_local! {
+    /// That of the call which this thread polls. An extension of every request would cost three allocations.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// When the call ends that is being polled; `None` outside of this layer.
+pub fn deadline() -> Option<Instant> {
+    DEADLINE.get()
+}
 
 /// How long each request of a call that takes many may last.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +94,6 @@ where
         let limit = self.limit(request.uri().path());
         let now = Instant::now();
         let deadline = now + callers.map_or(limit, |callers| limit.min(callers));
-        request.extensions_mut().insert(Deadline(deadline));
         if TAKES_MANY.contains(&request.uri().path()) {
             let end = callers.and_then(|callers| now.checked_add(callers));
             request.extensions_mut().insert(TimeOfEach { end, ..self.of_each });
@@ -110,7 +116,10 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Limited<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let answered @ Poll::Ready(_) = this.call.poll(cx) {
+        DEADLINE.set(Some(this.timer.deadline()));
+        let answered = this.call.poll(cx);
+        DEADLINE.set(None);
+        if answered.is_ready() {
             return answered;
         }
         this.timer.poll(cx).map(|()| Ok(exceeded().into_http()))
