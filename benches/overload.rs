@@ -46,7 +46,7 @@ fn main() {
     let seconds = env::var("WAYPOST_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5.0);
     let length = Duration::from_secs_f64(if tests { 0.1 } else { seconds });
     let server = Server::waypost("warn");
-    pin(0, LOAD_CORE);
+    pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
         let mut connections = Vec::new();

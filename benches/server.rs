@@ -2,10 +2,12 @@
 //!
 //! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same with a
 //! line of the log for each call, the same over streams
-//! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, and `ResolveRedirect` of the same service on tonic's own
-//! server with its defaults. The servers have
-//! one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it measures.
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5).
+//! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, both of these one call at a
+//! time, `ResolveRedirect` of the same service on tonic's own server with its defaults, and of a Waypost with two workers.
+//! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it
+//! measures. Two workers have both cores and share one of them with the load: what counts there is what a call costs
+//! them.
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
@@ -57,16 +59,18 @@ fn main() {
     let (seconds, rounds) = if tests {
         (0.05, 1)
     } else {
-        (number("WAYPOST_BENCH_SECONDS", 1.0), number("WAYPOST_BENCH_ROUNDS", 5.0) as usize)
+        (number("WAYPOST_BENCH_SECONDS", 0.5), number("WAYPOST_BENCH_ROUNDS", 9.0) as usize)
     };
     let sessions = if tests { 100 } else { SESSIONS };
 
-    let (waypost, talkative) = (Server::waypost("warn"), Server::waypost("info"));
+    let (waypost, talkative, doubled) =
+        (Server::waypost("warn"), Server::waypost("info"), Server::waypost_on_two_cores("warn"));
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
-    pin(0, LOAD_CORE);
+    pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let resolving = resolves(&waypost, sessions).await;
+        let one_by_one = resolving.clone();
         let streamed: Vec<_> =
             resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
         let mut targets = [
@@ -76,6 +80,9 @@ fn main() {
             Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
+            Target::new("waypost, two workers", &doubled, resolves(&doubled, sessions).await).await,
+            Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.alone(),
+            Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.alone(),
         ];
         for round in 0..=rounds {
             for target in &mut targets {
@@ -142,6 +149,12 @@ impl<'s> Target<'s> {
         Self { name, server, connections, requests: requests.into(), in_flight: IN_FLIGHT, rounds: Vec::new() }
     }
 
+    /// One call at a time.
+    fn alone(mut self) -> Self {
+        self.connections.truncate(1);
+        Self { in_flight: 1, ..self }
+    }
+
     async fn measure(&self, length: Duration) -> Measured {
         let mut tasks = JoinSet::new();
         let (began, cpu) = (Instant::now(), self.server.cpu());
@@ -151,7 +164,8 @@ impl<'s> Target<'s> {
             }
             return self.measured(tasks, began, cpu).await;
         }
-        for (number, connection) in (0..CONNECTIONS * self.in_flight).zip(self.connections.iter().cycle()) {
+        let callers = self.connections.len() * self.in_flight;
+        for (number, connection) in (0..callers).zip(self.connections.iter().cycle()) {
             let (mut connection, requests) = (connection.clone(), Arc::clone(&self.requests));
             tasks.spawn(async move {
                 let mut latencies = Vec::new();
@@ -242,7 +256,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 6]) {
+fn report(targets: &[Target<'_>; 9]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -258,22 +272,27 @@ fn report(targets: &[Target<'_>; 6]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, logged, stream, wide, health, stock] = targets;
-    let ratios = [(resolve, health), (logged, resolve), (resolve, stock), (stream, resolve), (wide, resolve)];
-    for (one, other) in ratios {
-        // Ratios within a round: what else the machine did then, it did to both.
-        let mut ratios: Vec<f64> =
-            one.rounds.iter().zip(&other.rounds).map(|(a, b)| a.calls_per_second / b.calls_per_second).collect();
-        ratios.sort_by(f64::total_cmp);
-        println!(
-            "{} is {:.2} times {} ({:.2} to {:.2})",
-            one.name,
-            ratios[ratios.len() / 2],
-            other.name,
-            ratios[0],
-            ratios[ratios.len() - 1]
-        );
+    let [resolve, logged, stream, wide, health, stock, doubled, resolve_alone, health_alone] = targets;
+    let rate = |measured: &Measured| measured.calls_per_second;
+    for (one, other) in [(resolve, health), (logged, resolve), (resolve, stock), (stream, resolve), (wide, resolve)] {
+        println!("{} is {} times {}", one.name, ratio(one, other, rate), other.name);
     }
+    let p50 = |measured: &Measured| measured.p50_micros as f64;
+    println!(
+        "{} takes {} times as long as {}",
+        resolve_alone.name,
+        ratio(resolve_alone, health_alone, p50),
+        health_alone.name
+    );
+    let cost = |measured: &Measured| measured.server_micros_per_call;
+    println!("a call costs two workers {} times what it costs one", ratio(doubled, resolve, cost));
+}
+
+/// The median of the ratios within each round, least and most: what else the machine did then, it did to both.
+fn ratio(one: &Target<'_>, other: &Target<'_>, of: impl Fn(&Measured) -> f64) -> String {
+    let mut ratios: Vec<f64> = one.rounds.iter().zip(&other.rounds).map(|(a, b)| of(a) / of(b)).collect();
+    ratios.sort_by(f64::total_cmp);
+    format!("{:.2} ({:.2} to {:.2})", ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
 }
 
 /// BitGPT's example with a fifth placeholder, created and paid so many times: the calls that resolve them.

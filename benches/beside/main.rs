@@ -5,7 +5,7 @@
 //! memory; tonic with a regular expression and `query_pairs_mut` ([`naive`]); and Python's grpcio, Node's grpc-js and
 //! grpc-go, each as its users write it (`python/`, `node/`, `go/`). Before anything is measured, all have to give the
 //! same answer. Each server has one core, the same for all, and the load another; ratios are taken within a round.
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 1), `WAYPOST_BENCH_ROUNDS` their number (default 5),
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9),
 //! `WAYPOST_BENCH_CHART` a file for the chart.
 
 mod chart;
@@ -59,12 +59,12 @@ fn main() {
     // `cargo test` may run benches too, to see that they work: then once, and shortly.
     let number = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, rounds, sessions) = if env::args().any(|arg| arg == "--bench") {
-        (number("WAYPOST_BENCH_SECONDS", 1.0), number("WAYPOST_BENCH_ROUNDS", 5.0) as usize, SESSIONS)
+        (number("WAYPOST_BENCH_SECONDS", 0.5), number("WAYPOST_BENCH_ROUNDS", 9.0) as usize, SESSIONS)
     } else {
         (0.05, 1, 100)
     };
     let services = Service::start_all();
-    pin(0, LOAD_CORE);
+    pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let targets = runtime.block_on(async {
         let mut targets = Vec::new();

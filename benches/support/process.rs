@@ -22,15 +22,23 @@ pub struct Server {
 impl Server {
     /// Starts the binary with sessions in memory, one worker, and that log.
     pub fn waypost(log: &str) -> Self {
-        let args = ["serve", "--sandbox", "--store", "memory:", "--workers", "1", "--log", log];
-        let addrs = ["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"];
-        Self::start(Command::new(env!("CARGO_BIN_EXE_waypost")).args(args).args(addrs))
+        Self::start(&mut waypost(log, 1))
+    }
+
+    /// The same with a worker on each of two cores, one of them that of the load.
+    #[allow(dead_code, reason = "one benchmark asks how much a second core gives")]
+    pub fn waypost_on_two_cores(log: &str) -> Self {
+        Self::start_on(&[SERVER_CORE, LOAD_CORE], &mut waypost(log, 2))
     }
 
     /// Starts that command, which says where it listens.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_on(&[SERVER_CORE], command)
+    }
+
+    fn start_on(cores: &[usize], command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
-        pin(process.id(), SERVER_CORE);
+        pin(process.id(), cores);
         let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
         let addr = lines.find_map(|line| line.trim().strip_prefix("gRPC")?.trim().parse().ok()).expect("its address");
         // Read to its end, as a server whose output nobody takes gives up.
@@ -55,12 +63,19 @@ impl Drop for Server {
     }
 }
 
-/// Binds a process and its threads to come to a core; 0 is this one.
-pub fn pin(process: u32, core: usize) {
+fn waypost(log: &str, workers: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    command.args(["serve", "--sandbox", "--store", "memory:", "--log", log, "--workers", &workers.to_string()]);
+    command.args(["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"]);
+    command
+}
+
+/// Binds a process and its threads to come to these cores; 0 is this one.
+pub fn pin(process: u32, cores: &[usize]) {
     // SAFETY: the set is a plain bit set that lives for the call.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
+        cores.iter().for_each(|core| libc::CPU_SET(*core, &mut set));
         libc::sched_setaffinity(process as libc::pid_t, size_of::<libc::cpu_set_t>(), &raw const set);
     }
 }
