@@ -18,6 +18,7 @@ mod to_proto;
 pub use auth::Authentication;
 pub use edge::{Edge, edge};
 pub use health::Health;
+pub use layers::deadline::deadline;
 pub use limits::Limits;
 pub use merchant_service::Merchants;
 pub use redirect_service::Redirects;

@@ -18,7 +18,7 @@ use tokio::{
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 use waypost::{
-    grpc::{self, Deadline, Health, Router, edge},
+    grpc::{self, Health, Router, edge},
     proto::v1::{
         merchant_service_server::MerchantService, redirect_service_client::RedirectServiceClient,
         redirect_service_server::RedirectService, *,
@@ -88,8 +88,8 @@ impl RedirectService for Toy {
             }
             "thread" => thread::current().name().unwrap_or_default().to_owned(),
             "deadline" => {
-                let Deadline(at) = request.extensions().get().expect("every request has a deadline");
-                (*at - Instant::now()).as_millis().to_string()
+                let at = grpc::deadline().expect("every call has a deadline");
+                (at - Instant::now()).as_millis().to_string()
             }
             other => other.to_owned(),
         };
