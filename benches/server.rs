@@ -3,10 +3,11 @@
 //! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same with a
 //! line of the log for each call, the same over streams
 //! (`ResolveRedirects`) with as many and with more in flight, `Health/Check` of the same process, both of these one call at a
-//! time, `ResolveRedirect` of the same service on tonic's own server with its defaults, and of a Waypost with two workers.
+//! time, `ResolveRedirect` of the same service on tonic's own server with its defaults, and streams to a Waypost with two
+//! workers.
 //! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it
-//! measures. Two workers have both cores and share one of them with the load: what counts there is what a call costs
-//! them.
+//! measures. Two workers have both cores and share one of them with the load: what counts there is what a request costs
+//! them, and it is a stream's, as the load can make enough of these.
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9).
 
 mod support {
@@ -71,8 +72,7 @@ fn main() {
     runtime.block_on(async {
         let resolving = resolves(&waypost, sessions).await;
         let one_by_one = resolving.clone();
-        let streamed: Vec<_> =
-            resolving.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect();
+        let (streamed, doubled_streamed) = (in_streams(&resolving), in_streams(&resolves(&doubled, sessions).await));
         let mut targets = [
             Target::new("waypost ResolveRedirect", &waypost, resolving).await,
             Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
@@ -80,7 +80,7 @@ fn main() {
             Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
-            Target::new("waypost, two workers", &doubled, resolves(&doubled, sessions).await).await,
+            Target { in_flight: 256, ..Target::new("the same on two workers", &doubled, doubled_streamed).await },
             Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.alone(),
             Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.alone(),
         ];
@@ -250,6 +250,11 @@ async fn converse(
     latencies
 }
 
+/// The requests of a stream that ask what these calls ask.
+fn in_streams(calls: &[(&'static str, Bytes)]) -> Vec<(&'static str, Bytes)> {
+    calls.iter().enumerate().map(|(at, (_, unary))| (STREAM, in_stream(at, unary))).collect()
+}
+
 /// The request of a stream that asks what a framed unary one asks.
 fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     let resolve = Some(ResolveRedirectRequest::decode(&unary[5..]).expect("a request"));
@@ -285,7 +290,7 @@ fn report(targets: &[Target<'_>; 9]) {
         health_alone.name
     );
     let cost = |measured: &Measured| measured.server_micros_per_call;
-    println!("a call costs two workers {} times what it costs one", ratio(doubled, resolve, cost));
+    println!("a request of a stream costs two workers {} times what it costs one", ratio(doubled, wide, cost));
 }
 
 /// The median of the ratios within each round, least and most: what else the machine did then, it did to both.

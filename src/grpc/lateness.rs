@@ -9,7 +9,8 @@
 //! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
 //! [part](PART_OF_REFUSALS) of the worker's time and no more: what cannot be refused within that part is served, and what
 //! cannot be served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that refused all it could
-//! would be busy with nothing else.
+//! would be busy with nothing else. Calls that cost [much more](WORTH_REFUSING) than a refusal spare a [larger
+//! part](LARGER_PART_OF_REFUSALS), as that keeps everybody's wait short under several times the load.
 //!
 //! A worker is a thread, so all of this is of its thread and costs a call two looks at the clock.
 
@@ -48,8 +49,14 @@ const ALWAYS_QUEUED: u32 = 2;
 /// Of a late worker's time, refusals get at most one part in so many.
 const PART_OF_REFUSALS: u32 = 10;
 
-/// What HTTP/2 costs for a call, refused or not.
-const HTTP2: Duration = Duration::from_micros(5);
+/// The same while calls are [`WORTH_REFUSING`].
+const LARGER_PART_OF_REFUSALS: u32 = 4;
+
+/// What a call costs for whose sake a dozen others are refused rather than let wait.
+const WORTH_REFUSING: Duration = Duration::from_micros(200);
+
+/// What HTTP/2 costs for a call, refused or not, when each comes on another connection.
+const HTTP2: Duration = Duration::from_micros(10);
 
 /// What a request of a stream costs that is refused.
 const ITEM: Duration = Duration::from_nanos(500);
@@ -221,7 +228,8 @@ impl Worker {
     }
 
     fn earn(&self, worked: Duration) {
-        self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (PART_OF_REFUSALS - 1)));
+        let part = if worked < WORTH_REFUSING { PART_OF_REFUSALS } else { LARGER_PART_OF_REFUSALS };
+        self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (part - 1)));
     }
 
     fn tell(&self) {
@@ -325,11 +333,12 @@ mod tests {
 
     #[test]
     fn refusals_never_get_more_than_their_part_of_the_time() {
-        let mut scene = Scene::new();
-        let cost = Duration::from_micros(10);
-        scene.load(1_000 * MS, cost / 10, cost);
-        let (refusing, working) = (HTTP2 * scene.refused, (cost + HTTP2) * scene.served);
-        assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (PART_OF_REFUSALS - 1), "{refusing:?}");
+        for (cost, part) in [(MS / 100, PART_OF_REFUSALS), (MS / 4, LARGER_PART_OF_REFUSALS)] {
+            let mut scene = Scene::new();
+            scene.load(1_000 * MS, cost / 50, cost);
+            let (refusing, working) = (HTTP2 * scene.refused, (cost + HTTP2) * scene.served);
+            assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (part - 1), "{cost:?}: {refusing:?}");
+        }
     }
 
     #[test]
