@@ -9,11 +9,12 @@
 //!
 //! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is served on only once
 //! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
-//! flood of small frames, be at it for ever.
+//! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
+//! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 
 use super::{
     drain::Drain,
-    limits::{READ_TURN, WRITE_TIMEOUT},
+    limits::{LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
 use std::{
     future::Future,
@@ -38,8 +39,10 @@ pub(super) struct Guarded<T> {
     opening: Option<Box<Opening>>,
     /// When writing fails; `None` as long as the kernel takes what is written.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Read since the others had their turn.
-    turn_bytes: usize,
+    /// What may be read until the others have their turn.
+    turn: usize,
+    /// What of it is left.
+    left: usize,
 }
 
 struct Opening {
@@ -52,7 +55,7 @@ impl<T> Guarded<T> {
     pub(super) fn new(stream: T, timeout: Duration, drain: &Drain) -> Self {
         let opening =
             Opening { missing_bytes: PREFACE_BYTES, timeout: Box::pin(sleep(timeout)), drain: Box::pin(drain.begun()) };
-        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn_bytes: 0 }
+        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn: READ_TURN, left: READ_TURN }
     }
 
     /// Passes on how writing went, and fails when it has not gone on for too long.
@@ -84,19 +87,26 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.turn_bytes >= READ_TURN {
-            this.turn_bytes = 0;
+        if this.left == 0 {
+            this.turn = LEAST_READ_TURN.max(this.turn / 2);
+            this.left = this.turn;
             // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
             return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
         }
-        let had = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        this.turn_bytes = if read.is_ready() { this.turn_bytes + buffer.filled().len() - had } else { 0 };
+        let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(this.left.min(buffer.remaining())));
+        let read = Pin::new(&mut this.stream).poll_read(cx, &mut turn);
+        let bytes = turn.filled().len();
+        buffer.advance(bytes);
+        if read.is_ready() {
+            this.left -= bytes;
+        } else {
+            (this.turn, this.left) = (READ_TURN, READ_TURN);
+        }
         let Some(opening) = &mut this.opening else { return read };
         if read.is_pending() {
             return opening.poll_over(cx).map(Err);
         }
-        opening.missing_bytes = opening.missing_bytes.saturating_sub(buffer.filled().len() - had);
+        opening.missing_bytes = opening.missing_bytes.saturating_sub(bytes);
         if opening.missing_bytes == 0 {
             this.opening = None;
         }
@@ -155,6 +165,31 @@ mod tests {
         guarded.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
         phases.enter(super::super::drain::Phase::Draining);
         tokio::time::timeout(TIMEOUT * 10, guarded.read_u8()).await.expect_err("still waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_comes_to_an_end_is_read_less_in_each_turn_until_it_does() {
+        let (mut peer, stream) = duplex(4 * READ_TURN);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        for round in 0..2 {
+            peer.write_all(&vec![b'P'; 2 * READ_TURN + LEAST_READ_TURN]).await.unwrap();
+            let (mut turns, mut turn) = (Vec::new(), 0);
+            while turns.iter().sum::<usize>() + turn < 2 * READ_TURN + LEAST_READ_TURN {
+                let mut bytes = [0; 2 * READ_TURN];
+                let mut buffer = ReadBuf::new(&mut bytes);
+                let read = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut guarded).poll_read(cx, &mut buffer)));
+                match read.await {
+                    Poll::Ready(read) => read.map(|()| turn += buffer.filled().len()).unwrap(),
+                    Poll::Pending => turns.push(std::mem::take(&mut turn)),
+                }
+            }
+            turns.push(turn);
+            let less = [READ_TURN, READ_TURN / 2, READ_TURN / 4, READ_TURN / 8, READ_TURN / 8, LEAST_READ_TURN];
+            assert_eq!(turns, less, "round {round}");
+            // Nothing is left, which is an end.
+            tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
+        }
     }
 
     #[tokio::test(start_paused = true)]

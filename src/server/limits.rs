@@ -112,6 +112,10 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// which is well below a millisecond of work.
 pub(super) const READ_TURN: usize = 8 * 1024;
 
+/// The same of one that has had several turns and never came to an end: some hundred of the smallest frames, a tenth of a
+/// millisecond.
+pub(super) const LEAST_READ_TURN: usize = 1024;
+
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
 /// shortest one less. Every part of an answer, 64 KiB at most for ours, has to be read in that time: 4 KiB a second.
 pub(super) const UNREAD_AGE: Duration = Duration::from_secs(5);
