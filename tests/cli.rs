@@ -4,7 +4,7 @@
 //! environment of the tests' own process does not reach the commands.
 
 use expect_test::{Expect, expect};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -1434,10 +1434,7 @@ mod signed_returns {
         }
         let ran = server.run(&["verify", &forged, "--merchant", "demo", "--json"]);
         assert_eq!(ran.code, Some(5));
-        assert_eq!(
-            serde_json::from_str::<Value>(&ran.stdout).unwrap(),
-            serde_json::json!({"verdict": "VERDICT_ALTERED"})
-        );
+        assert_eq!(serde_json::from_str::<Value>(&ran.stdout).unwrap(), json!({"verdict": "VERDICT_ALTERED"}));
         server.run(&["verify", &url, "--merchant", "a b"]).failed(1, "merchant_id is not a merchant id");
         server.run(&["verify", &url]).failed(2, "--merchant");
     }
@@ -1506,7 +1503,7 @@ mod bench {
         let server = Server::sandbox();
         for work in ["create", "record", "resolve", "mixed", "stream"] {
             let report = measure(&server, work, &["--sessions", "50", "--in-flight", "4"]);
-            assert_eq!((&report["settings"]["work"], &report["failed"]), (&work.into(), &serde_json::json!({})));
+            assert_eq!((&report["settings"]["work"], &report["failed"]), (&work.into(), &json!({})));
             let answered = report["answered"].as_u64().unwrap();
             assert!(answered > 0, "{report}");
             let rate = report["calls_per_second"].as_f64().unwrap();
@@ -1563,7 +1560,7 @@ mod bench {
 
         let dir = TempDir::new().unwrap();
         let report = |rate: f64, p50: u64, connections: u16| {
-            serde_json::json!({
+            json!({
                 "version": "0.1.0",
                 "settings": {
                     "work": "resolve", "server": "http://127.0.0.1:50051", "connections": connections, "in_flight": 16,

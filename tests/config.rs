@@ -384,10 +384,56 @@ mod problems {
         for command in [&["migrate"][..], &["store", "check"], &["store", "export", "-"]] {
             let ran = place.run(&[command, &["--store", wrong]].concat(), &[]);
             assert_eq!(ran.code, Some(2));
-            assert!(ran.stderr.contains("--store <URL> is not a store: write"), "{}", ran.stderr);
+            assert!(ran.stderr.starts_with("waypost: --store: is not a store: write"), "{}", ran.stderr);
             let help = place.run(&[command, &["--help"]].concat(), &[("WAYPOST_STORE", secret)]);
             assert!(help.stdout.contains("[env: WAYPOST_STORE]"), "{}", help.stdout);
             assert!(!format!("{ran:?}{help:?}").contains("s3cret"), "{ran:?} {help:?}");
+        }
+    }
+
+    #[test]
+    fn commands_for_the_store_read_the_file_as_the_server_does() {
+        // What the server alone needs is not looked at together: there are no credentials for such an address.
+        let place = Place::with("store = 'redb:of-the-file.redb'\ngrpc_addr = '0.0.0.0:50051'\n");
+        let config = ["--config", "waypost.toml"];
+        let check = |args: &[&str], env: &[(&str, &str)]| place.run(&[&["store", "check"], args].concat(), env);
+        for (args, env, store) in [
+            (&config[..], &[][..], "redb:of-the-file.redb"),
+            (&[], &[("WAYPOST_CONFIG", "waypost.toml")], "redb:of-the-file.redb"),
+            (&config, &[("WAYPOST_STORE", "redb:of-the-variable.redb")], "redb:of-the-variable.redb"),
+            (
+                &["--config", "waypost.toml", "--store", "redb:of-the-flag.redb"],
+                &[("WAYPOST_STORE", "redb:of-the-variable.redb")],
+                "redb:of-the-flag.redb",
+            ),
+            (&[], &[], "redb:waypost.redb"),
+        ] {
+            let ran = check(args, env);
+            assert_eq!(ran.code, Some(1), "{ran:?}");
+            assert!(ran.stderr.starts_with(&format!("waypost: --store {store}: ")), "{ran:?}");
+        }
+        let empty = place.run(&["store", "export", "none.jsonl", "--config", "waypost.toml"], &[]);
+        assert!(empty.stderr.contains("redb:of-the-file.redb: there is no such file"), "{empty:?}");
+        let no_database = place.run(&["migrate", "--config", "waypost.toml"], &[]);
+        assert_eq!(no_database.code, Some(2));
+        no_database.shows(&expect![[r"
+            waypost: --store redb:of-the-file.redb: only a database is migrated: name it with --store postgres://..., WAYPOST_STORE or the file of --config
+            exit code 2
+        "]]);
+    }
+
+    #[test]
+    fn commands_for_the_store_say_of_a_wrong_file_what_the_server_says() {
+        let place = Place::with("stor = 'redb:waypost.redb'\nstore = 'postgress://w:s3cret@db/w'\ngrace = 'soon'\n");
+        let server = place.run(&["serve", "--config", "waypost.toml"], &[]);
+        assert_eq!(server.code, Some(2));
+        assert!(server.stderr.starts_with("waypost: 3 problems with the options:"), "{server:?}");
+        for command in [&["migrate"][..], &["store", "check"], &["store", "export", "-"], &["store", "import", "-"]] {
+            let ran = place.run(&[command, &["--config", "waypost.toml"]].concat(), &[]);
+            assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), server.stderr.as_str()));
+            let ran = place.run(&[command, &["--config", "absent.toml"]].concat(), &[]);
+            assert_eq!(ran.code, Some(2));
+            assert!(ran.stderr.starts_with("waypost: absent.toml "), "{ran:?}");
         }
     }
 

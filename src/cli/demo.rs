@@ -5,7 +5,7 @@ use super::{
     client::Connection,
     failure::Failure,
     outcome,
-    story::{self, Asked},
+    story::{Asked, Story},
     table::visible,
 };
 use crate::{
@@ -92,7 +92,7 @@ impl Flow {
         let line = "-".repeat(title.len());
         let _ = write!(told, "\n\n{title}\n{line}\n");
         let _ = writeln!(told, "{}\n", visible(&session.session_id));
-        told.push_str(&story::tell(&session, &decision, Asked::AsItStands));
+        let _ = write!(told, "{}", Story::of(&session, &decision, Asked::AsItStands));
         if !session.page_url.is_empty() {
             let _ = write!(told, "\n\nThe page that does all this, in a browser:\n  {}", visible(&session.page_url));
         }

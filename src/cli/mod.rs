@@ -41,7 +41,6 @@ mod outcome;
 mod redirect;
 mod secret_file;
 mod session;
-mod store_url;
 mod story;
 mod table;
 mod time;
@@ -86,7 +85,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   waypost explain invoice_0198...
-  waypost explain order_0198... --outcome pending")]
+  waypost explain order_0198... --outcome pending
+  waypost explain order_0198... --json | jq -r '.reasons[].code'")]
     Explain(explain::Explain),
     /// Says where the buyer would go for each outcome.
     #[command(after_help = "\
@@ -116,7 +116,10 @@ Examples:
     #[command(subcommand)]
     Store(store::Store),
     /// Makes a database ready for this version. Safe to repeat, and while servers run.
-    #[command(after_help = "Example:\n  waypost migrate --store postgres://waypost@db.internal/waypost")]
+    #[command(after_help = "\
+Examples:
+  waypost migrate --store postgres://waypost@db.internal/waypost
+  waypost migrate --config /etc/waypost/waypost.toml")]
     Migrate(migrate::Migrate),
     /// Makes a secret of a deployment. Asks no server.
     #[command(subcommand)]

@@ -1,6 +1,6 @@
 //! `waypost store`: an operator's work on a store, beside the server.
 
-use super::{failure::Failure, store_url::Unrepeated};
+use super::{config::GivenStore, failure::Failure};
 use crate::store::{
     StoreUrl, backup,
     export::{self, Totals},
@@ -9,7 +9,7 @@ use crate::store::{
 use clap::{Args, Subcommand};
 use std::{
     fmt::Display,
-    fs::File,
+    fs,
     io::{self, BufRead, BufReader, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -20,50 +20,52 @@ use std::{
 pub enum Store {
     /// Reads a whole `redb:` file that no server has open, and says what is wrong with it.
     #[command(after_help = "Example:\n  waypost store check --store redb:/var/lib/waypost/waypost.redb")]
-    Check(At),
+    Check(GivenStore),
     /// Writes all sessions and merchants as JSON lines, as they are at one moment. Servers go on serving.
-    #[command(after_help = "Example:\n  waypost store export backup.jsonl --store redb:/var/lib/waypost/waypost.redb")]
-    Export(AtFile),
+    #[command(after_help = "Example:\n  waypost store export backup.jsonl --config /etc/waypost/waypost.toml")]
+    Export(File),
     /// Saves what an export holds, but nothing that is older than what is there. May be repeated.
     #[command(after_help = "Example:\n  waypost store import backup.jsonl --store redb:new.redb")]
-    Import(AtFile),
+    Import(File),
 }
 
-/// Which store.
+/// Which file, and which store.
 #[derive(Debug, Args)]
-pub struct At {
-    /// The store: `redb:PATH` or `postgres://...`.
-    #[arg(
-        long,
-        env = "WAYPOST_STORE",
-        hide_env_values = true,
-        default_value = "redb:waypost.redb",
-        value_name = "URL"
-    )]
-    #[arg(value_parser = Unrepeated)]
-    store: StoreUrl,
-}
-
-/// Which store, and which file.
-#[derive(Debug, Args)]
-pub struct AtFile {
+pub struct File {
     /// The file of JSON lines; `-` for standard output or input.
     file: PathBuf,
     #[command(flatten)]
-    at: At,
+    store: GivenStore,
 }
 
 impl Store {
     /// Does it, and says what came of it.
-    pub fn run(&self) -> Result<String, Failure> {
+    pub fn run(self) -> Result<String, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
         match self {
-            Self::Check(at) => at.check(),
-            Self::Export(at) => runtime.block_on(at.export()),
-            Self::Import(at) => runtime.block_on(at.import()),
+            Self::Check(store) => At { store: store.url()? }.check(),
+            Self::Export(file) => runtime.block_on(file.at()?.export()),
+            Self::Import(file) => runtime.block_on(file.at()?.import()),
         }
     }
+}
+
+impl File {
+    fn at(self) -> Result<AtFile, Failure> {
+        Ok(AtFile { file: self.file, at: At { store: self.store.url()? } })
+    }
+}
+
+/// At work on a store.
+struct At {
+    store: StoreUrl,
+}
+
+/// At work on a store, with a file.
+struct AtFile {
+    file: PathBuf,
+    at: At,
 }
 
 impl At {
@@ -150,12 +152,12 @@ impl AtFile {
     }
 
     /// The file to write; `None` for standard output.
-    fn create(&self) -> Result<Option<File>, Failure> {
+    fn create(&self) -> Result<Option<fs::File>, Failure> {
         if self.is_standard() {
             return Ok(None);
         }
         // An export that fails must not have replaced a good one, and it holds what customers sent.
-        let mut options = File::options();
+        let mut options = fs::File::options();
         let made = options.write(true).create_new(true).mode(0o600).open(&self.file);
         made.map(Some).map_err(|error| self.unusable(&error))
     }
@@ -164,7 +166,7 @@ impl AtFile {
         if self.is_standard() {
             return Ok(Box::new(BufReader::new(io::stdin())));
         }
-        let file = File::open(&self.file).map_err(|error| self.unusable(&error))?;
+        let file = fs::File::open(&self.file).map_err(|error| self.unusable(&error))?;
         Ok(Box::new(BufReader::new(file)))
     }
 

@@ -10,7 +10,8 @@ fn an_open_session_is_explained_with_what_would_change_it() {
         checkout_<uuid>, a checkout of merchant demo
 
         What happened:
-          The checkout is open until <time>; no outcome is recorded. A buyer who comes back now counts as one who left before paying: cancel.
+          The checkout is open until <time>; no outcome is recorded.
+          A buyer who comes back now counts as one who left before paying: cancel.
 
         Where the buyer goes:
           https://www.checkout-example.com/cancel
@@ -109,7 +110,8 @@ fn a_url_that_is_refused_is_told_with_where_to_correct_it() {
         invoice_<uuid>, a payment of merchant demo
 
         What happened:
-          The payment is open until <time>; no outcome is recorded. This is where the buyer would go after success; nothing is recorded by asking.
+          The payment is open until <time>; no outcome is recorded.
+          This is where the buyer would go after success; nothing is recorded by asking.
 
         Where the buyer goes:
           To no URL: Waypost's own page serves.
@@ -137,6 +139,44 @@ fn what_if_records_nothing_and_an_unknown_session_has_its_reason() {
     assert!(ran.stdout.contains("This is where the buyer would go after expired; nothing is recorded by asking."));
     assert_eq!(server.run(&["get", &id, "--json"]).json()["session"]["outcome"], Value::Null);
     server.run(&["explain", NOBODY]).failed(1, "reason: SESSION_NOT_FOUND");
+}
+
+#[test]
+fn programs_are_told_the_same_with_codes_and_every_key_is_always_there() {
+    let server = Server::start(&[]);
+    let id = server.create("checkout", CLOVER);
+    let told = server.run(&["explain", &id, "--json"]).json();
+    let codes = |told: &Value, list: &str| -> Vec<String> {
+        let list = told[list].as_array().unwrap().iter();
+        list.map(|said| said["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected = json!({
+        "sessionId": id,
+        "merchantId": "demo",
+        "kind": "KIND_CHECKOUT",
+        "recordedOutcome": "OUTCOME_UNSPECIFIED",
+        "outcome": "OUTCOME_CANCEL",
+        "action": "ACTION_REDIRECT",
+        "url": "https://www.checkout-example.com/cancel",
+        "source": "SOURCE_REQUEST",
+        "reasons": told["reasons"],
+        "advice": [{
+            "code": "RECORD_THE_OUTCOME",
+            "text": format!("If the buyer paid, that was not recorded: waypost record {id} success"),
+        }],
+    });
+    assert_eq!(told, expected);
+    assert_eq!(codes(&told, "reasons"), ["OPEN", "COUNTS_AS_LEFT", "DESTINATION", "EMPTY", "CHOSEN", "BROWSER"]);
+    assert_eq!(
+        told["reasons"][4]["text"],
+        "The cancel URL of the create request is the answer. https://www.checkout-example.com/cancel"
+    );
+
+    let what_if = server.run(&["explain", &id, "--json", "--outcome", "pending"]).json();
+    assert_eq!((&what_if["url"], &what_if["source"]), (&json!(""), &json!("SOURCE_HOSTED_PAGE")));
+    assert_eq!(codes(&what_if, "reasons"), ["OPEN", "WHAT_IF", "HOSTED_PAGE", "EMPTY", "EMPTY", "NO_URL", "BROWSER"]);
+    assert_eq!(codes(&what_if, "advice"), ["GIVE_A_URL"]);
+    server.run(&["explain", NOBODY, "--json"]).failed(1, "reason: SESSION_NOT_FOUND");
 }
 
 #[test]

@@ -55,6 +55,11 @@ pub fn all() -> Vec<Definition> {
     all
 }
 
+/// The option that says where sessions live.
+pub fn store() -> Vec<Definition> {
+    all().into_iter().filter(|definition| definition.key == "store").collect()
+}
+
 impl Definition {
     fn new(arg: Arg) -> Self {
         let key = arg.get_long().unwrap_or_default().replace('-', "_");

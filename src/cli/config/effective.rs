@@ -23,6 +23,8 @@ pub struct Effective {
     /// Every option, in the order of the help text.
     pub values: Vec<Value>,
     file: Option<PathBuf>,
+    /// Whether it is not known what the file says about any option.
+    is_file_unreadable: bool,
     /// Whether every user of the machine can read a password in the file.
     is_password_open: bool,
 }
@@ -43,6 +45,17 @@ impl Effective {
     /// Puts the places together and looks at everything that can be told without opening a file but the one of the
     /// configuration.
     pub fn of(given: Given) -> Self {
+        let mut effective = Self::put_together(given);
+        if !effective.is_file_unreadable {
+            effective.relate();
+            let contradictions = effective.serve.contradictions();
+            effective.tell(contradictions);
+        }
+        effective
+    }
+
+    /// The same without a look at how the options go together.
+    pub fn put_together(given: Given) -> Self {
         let Given { file, values: mut given } = given;
         let mut contents = file.as_deref().map(Contents::read).unwrap_or_default();
         let mut texts = contents.values.values().flat_map(|(_, texts)| texts);
@@ -85,13 +98,7 @@ impl Effective {
             problems.tell(Origin::Default, problem);
             definition::serve(Vec::new()).expect("no option is required")
         });
-        let mut effective = Self { serve, problems, values, file, is_password_open };
-        if !contents.is_unreadable {
-            effective.relate();
-            let contradictions = effective.serve.contradictions();
-            effective.tell(contradictions);
-        }
-        effective
+        Self { serve, problems, values, file, is_file_unreadable: contents.is_unreadable, is_password_open }
     }
 
     /// Tells of problems, but of those that come of a value that is wrong itself.

@@ -1,6 +1,11 @@
 //! The options as they were typed and as the environment has them. Not looked into: that is done for all places at once.
 
-use super::{definition, problem::Origin};
+use super::{
+    definition::{self, Definition},
+    effective::Effective,
+    problem::Origin,
+};
+use crate::{cli::failure::Failure, store::StoreUrl};
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
@@ -24,7 +29,7 @@ struct NamedFile {
 
 impl Args for Given {
     fn augment_args(command: Command) -> Command {
-        NamedFile::augment_args(command).args(definition::all().iter().map(definition::Definition::as_given))
+        NamedFile::augment_args(command).args(definition::all().iter().map(Definition::as_given))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -34,9 +39,21 @@ impl Args for Given {
 
 impl FromArgMatches for Given {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Self::of(definition::all(), matches)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Given {
+    /// What is said of these options.
+    fn of(definitions: Vec<Definition>, matches: &ArgMatches) -> Result<Self, Error> {
         let file = NamedFile::from_arg_matches(matches)?.config;
         let mut values = BTreeMap::new();
-        for definition in definition::all() {
+        for definition in definitions {
             let id = definition.id();
             let origin = match matches.value_source(id) {
                 Some(ValueSource::CommandLine) => Origin::Flag,
@@ -47,6 +64,46 @@ impl FromArgMatches for Given {
             values.insert(definition.key, (origin, given));
         }
         Ok(Self { file, values })
+    }
+}
+
+/// Which store is the server's: the same option, variable, file and key as those of `waypost serve`, for commands that
+/// need no more of them.
+#[derive(Debug)]
+pub struct GivenStore(Given);
+
+impl GivenStore {
+    /// The store, as [`Effective`](super::Effective) has it.
+    ///
+    /// # Errors
+    ///
+    /// When the file, or the store that is named, cannot be used. What does not go together with other options is for the
+    /// server to tell.
+    pub fn url(self) -> Result<StoreUrl, Failure> {
+        let effective = Effective::put_together(self.0);
+        if !effective.problems.is_empty() {
+            return Err(Failure::Options(effective.problems));
+        }
+        Ok(effective.serve.store)
+    }
+}
+
+impl Args for GivenStore {
+    fn augment_args(command: Command) -> Command {
+        let command = NamedFile::augment_args(command).mut_arg("config", |config| {
+            config.help("TOML file of the server, as `waypost serve` takes it: its `store` is meant unless --store or WAYPOST_STORE names another")
+        });
+        command.args(definition::store().iter().map(Definition::as_given))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for GivenStore {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self(Given::of(definition::store(), matches)?))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

@@ -23,7 +23,7 @@ mod documents;
 mod limits;
 
 pub use effective::Effective;
-pub use given::Given;
+pub use given::{Given, GivenStore};
 pub use problem::{Problem, Problems};
 
 use super::{failure::Failure, files::Files};
