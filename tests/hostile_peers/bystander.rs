@@ -27,6 +27,10 @@ const PATIENCE_IN_FULL: Duration = Duration::from_secs(600);
 /// What the machine's other work does to a latency at any time; below it, a ratio means nothing.
 const FLOOR: Duration = Duration::from_millis(60);
 
+/// The same where nothing but the attack is on the machine: some turns of the system's scheduler, as the caller, the attack
+/// and two workers may have to share two cores.
+const FLOOR_IN_FULL: Duration = Duration::from_millis(6);
+
 /// The ratio of a latency under attack to that in quiet.
 const MAX_RATIO: f64 = 3.0;
 
@@ -129,8 +133,9 @@ pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack:
     for (phase, latency) in [(PHASES[1], during), (PHASES[2], after)] {
         // As `WAYPOST_TEST_BINARY` names a release build, which these tests need not be themselves.
         let strict = full() && (!cfg!(debug_assertions) || env::var_os("WAYPOST_TEST_BINARY").is_some());
+        let floor = if strict { FLOOR_IN_FULL } else { FLOOR };
         assert!(
-            ratio(latency) <= MAX_RATIO || (!strict && latency <= FLOOR),
+            ratio(latency) <= MAX_RATIO || latency <= floor,
             "{name}: p99 {quiet:?} in quiet, and {latency:?} {phase}"
         );
     }
