@@ -237,15 +237,59 @@ async fn the_line_names_the_credential_and_never_its_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_lines_by_route_without_their_links() {
     let server = Server::start(&[]);
-    let mut stream = TcpStream::connect(&server.pages).expect("connected");
-    let head = "GET /r/secret-token?secret-query HTTP/1.1\r\nHost: pay.example.com\r\nConnection: close\r\n\r\n";
-    stream.write_all(head.as_bytes()).expect("sent");
-    stream.read_to_string(&mut String::new()).expect("answered");
+    get(&server.pages, "/r/secret-token?secret-query", "");
     let log = server.log();
     let pages: Vec<_> = log.iter().filter(|line| line["message"] == "page").collect();
     let [page] = pages[..] else { panic!("{log:?}") };
     assert_eq!((page["route"].as_str(), page["status"].as_u64()), (Some("return"), Some(404)));
     assert!(!format!("{log:?}").contains("secret"));
+}
+
+/// The head of what the page listener answers.
+fn get(pages: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(pages).expect("connected");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: pay.example.com\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer.split("\r\n\r\n").next().unwrap_or_default().to_owned()
+}
+
+fn answered_id(head: &str) -> Option<&str> {
+    head.lines().find_map(|line| line.strip_prefix("x-request-id: "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_take_or_make_request_ids_as_calls_do_and_say_whose_page_it_was() {
+    let server = Server::start(&[]);
+    let session = server.create(&[]).await.into_inner().session.expect("a session");
+    let page = session.page_url.split_once(&server.pages).expect("a link to this server").1;
+    let headers = format!("X-Request-Id: req-7\r\nTraceparent: {TRACEPARENT}\r\n");
+    assert_eq!(answered_id(&get(&server.pages, page, &headers)), Some("req-7"));
+    // What may not stand in a log is not answered either, and no page is refused for it.
+    let refused = get(&server.pages, "/nothing", "X-Request-Id: two words\r\n");
+    let made = answered_id(&refused).expect("an id").to_owned();
+    assert!(refused.starts_with("HTTP/1.1 404") && made.len() == 32 && made != "two words", "{refused}");
+
+    let log = server.log();
+    let pages: Vec<_> = log.iter().filter(|line| line["target"] == "waypost::pages").collect();
+    let said = |at: usize| {
+        ["route", "request_id", "trace_id", "session_id", "merchant_id"]
+            .map(|name| pages[at].get(name).and_then(Value::as_str))
+    };
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(said(0), ["return", "req-7", trace, &session.session_id, "m1"].map(Some));
+    assert_eq!(said(1), [Some("other"), Some(&made), None, None, None]);
+    assert_eq!(pages.len(), 2);
+    assert!(!format!("{log:?}").contains(page) && !format!("{log:?}").contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_without_a_line_answer_an_id_that_was_given_and_make_none() {
+    let server = Server::start(&["--log", "warn"]);
+    assert_eq!(answered_id(&get(&server.pages, "/nothing", "X-Request-Id: req-1\r\n")), Some("req-1"));
+    assert_eq!(answered_id(&get(&server.pages, "/nothing", "")), None);
+    assert!(server.log().iter().all(|line| line["message"] != "page"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

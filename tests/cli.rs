@@ -1337,6 +1337,7 @@ mod serve {
 
 mod signed_returns {
     use super::*;
+    use waypost::redirect::{SigningKey, SigningKeys};
 
     /// A new key, readable by its owner only.
     fn key(dir: &TempDir, name: &str) -> PathBuf {
@@ -1411,6 +1412,51 @@ mod signed_returns {
             (&alone["verdict"], &alone["claims"]["outcome"]),
             (&"VERDICT_VALID".into(), &"OUTCOME_SUCCESS".into())
         );
+    }
+
+    /// The set that a server with this key publishes.
+    fn jwks(dir: &TempDir, name: &str, key: &Path) -> PathBuf {
+        let keys = SigningKey::read_all(&fs::read_to_string(key).unwrap()).unwrap();
+        file(dir, name, &SigningKeys::new(keys).unwrap().to_jwks())
+    }
+
+    #[test]
+    fn public_keys_alone_tell_the_verdict_when_no_server_is_there() {
+        let dir = TempDir::new().unwrap();
+        let (key, other) = (key(&dir, "key.pem"), key(&dir, "other.pem"));
+        let (ours, others) = (jwks(&dir, "ours.json", &key), jwks(&dir, "others.json", &other));
+        let url = {
+            let server = signing(&key);
+            return_url(&server)
+        };
+        let verify = |url: &str, merchant: &str, jwks: &Path| {
+            // Nobody listens there.
+            run(&["verify", url, "--merchant", merchant, "--server", "127.0.0.1:1", "--jwks", text(jwks)])
+        };
+        let token = url.split_once("return_token=").unwrap().1;
+        let forged = &url[..url.len() - 4];
+        for (url, merchant, jwks, code, word) in [
+            (url.as_str(), "demo", &ours, 0, "valid"),
+            (token, "demo", &ours, 0, "valid"),
+            ("https://www.your-site.com/success?status=approved", "demo", &ours, 4, "missing"),
+            (forged, "demo", &ours, 5, "altered"),
+            (&url, "demo", &others, 6, "unknown key"),
+            (&url, "other", &ours, 7, "other merchant"),
+        ] {
+            let ran = verify(url, merchant, jwks);
+            assert_eq!((ran.code, ran.stdout.lines().next(), ran.stderr.as_str()), (Some(code), Some(word), ""));
+        }
+        let valid = verify(&url, "demo", &ours).stdout;
+        assert!(valid.contains("payment id    123456789\n"), "{valid}");
+        assert!(valid.ends_with("\n\nNo server was asked what the session is now.\n"), "{valid}");
+        let told = run(&["verify", &url, "--merchant", "demo", "--jwks", text(&ours), "--json"]).json();
+        assert_eq!((&told["verdict"], &told["session"]), (&"VERDICT_VALID".into(), &Value::Null));
+
+        let empty = file(&dir, "empty.json", r#"{"keys":[]}"#);
+        verify(&url, "demo", &empty).failed(2, "empty.json: holds no Ed25519 key: take it as it is from");
+        verify(&url, "demo", &key).failed(2, "key.pem: is no JWK set");
+        verify(&url, "demo", Path::new("absent.json")).failed(2, "--jwks absent.json: No such file");
+        verify(&url, "a b", &ours).failed(2, "--merchant a b: ");
     }
 
     #[test]

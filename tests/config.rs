@@ -368,6 +368,18 @@ mod problems {
     }
 
     #[test]
+    fn a_misspelt_level_is_no_module_of_which_alone_everything_is_logged() {
+        let place = Place::with("page_addr = 'off'");
+        for (log, code) in [("inof", 2), ("warn,waypost", 2), ("INFO", 0), ("off", 0), ("warn,waypost=debug", 0)] {
+            assert_eq!(place.check(&["--log", log], &[]).code, Some(code), "{log}");
+        }
+        place.check(&["--log", "warn, inof"], &[]).shows(&expect![[r"
+            waypost: --log warn, inof: has `inof`, which is no level: write a level such as info, or a list such as warn,waypost=debug
+            exit code 2
+        "]]);
+    }
+
+    #[test]
     fn a_wrong_value_in_the_file_is_told_although_another_place_comes_before_it() {
         let place = Place::with("grace = 'soon'\npage_addr = 'off'");
         let ran = place.check(&["--grace", "1s"], &[]);

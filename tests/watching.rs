@@ -77,7 +77,7 @@ fn check(expression: &str) -> BTreeSet<&'static str> {
             '[' => open.push(']'),
             ')' | '}' | ']' => assert_eq!(open.pop(), Some(next), "brackets do not match in: {expression}"),
             // A variable of the dashboard.
-            '$' | '.' | ',' | ' ' | '/' | '-' | '>' | '=' | '*' => {}
+            '$' | '.' | ',' | ' ' | '/' | '-' | '<' | '>' | '=' | '*' => {}
             _ => panic!("`{next}` has no meaning in: {expression}"),
         }
         rest = &rest[next.len_utf8()..];
@@ -146,7 +146,7 @@ fn every_alert_is_about_something_that_there_is_and_says_what_to_do() {
         let expression = field("expr").unwrap_or_else(|| panic!("{name} has no expression"));
         let named = check(expression);
         assert!(!named.is_empty() || expression.starts_with(METRIC_OF_PROMETHEUS), "{name} is about nothing");
-        assert!(expression.contains(['>', '=']), "{name} compares with nothing");
+        assert!(expression.contains(['<', '>', '=']), "{name} compares with nothing");
         assert!(matches!(field("severity"), Some("critical" | "warning")), "{name} has no severity");
         for text in ["summary", "runbook"] {
             let said = field(text).unwrap_or_else(|| panic!("{name} has no {text}"));

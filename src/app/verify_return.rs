@@ -5,7 +5,7 @@ use crate::{
     model::{MerchantId, Session, Tenants, Timestamp},
     redirect::Verified,
 };
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 /// What a buyer came back with.
 #[derive(Debug, Clone)]
@@ -39,9 +39,10 @@ impl App {
         self.count(merchant_id, tenants)?;
         let now = self.clock.now();
         let keys = self.signing_keys();
+        let keys = keys.as_deref().map(Deref::deref);
         let verified = match returned {
-            Returned::Url(url) => Verified::judge_url(url, keys.as_deref(), merchant_id, now),
-            Returned::Token(token) => Verified::judge(token, keys.as_deref(), merchant_id, now),
+            Returned::Url(url) => Verified::judge_url(url, keys, merchant_id, now),
+            Returned::Token(token) => Verified::judge(token, keys, merchant_id, now),
         };
         let id = verified.claims.as_ref().and_then(|claims| claims.session_id.parse().ok());
         let session = match id {

@@ -106,7 +106,8 @@ Examples:
     /// Records how a session ended.
     #[command(after_help = "Example:\n  waypost record order_0198... success --payment-id 123456789 --status approved")]
     Record(record::Record),
-    /// Tells what a return URL that a buyer came back with is worth, for merchants whose returns are signed.
+    /// Tells what a return URL that a buyer came back with is worth, for merchants whose returns are signed. Asks a server,
+    /// or with --jwks nobody.
     #[command(after_help = verify::EXIT_CODES)]
     Verify(verify::Verify),
     /// Shows and changes what a merchant set for all its sessions.

@@ -13,7 +13,7 @@ use std::{
     str::FromStr,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// What the help text ends with.
 pub const EXAMPLES: &str = "\
@@ -182,8 +182,14 @@ fn retention(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
+    const REMEDY: &str = "write a level such as info, or a list such as warn,waypost=debug";
+    // To the filter any other word is a module, of which everything is logged, and nothing else: a slip would be silent.
+    let is_module = |word: &&str| !word.contains(['=', '[']) && LevelFilter::from_str(word).is_err();
+    if let Some(word) = text.split(',').map(str::trim).find(is_module) {
+        return Err(format!("has `{word}`, which is no level: {REMEDY}"));
+    }
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}: write a level such as info, or a list such as warn,waypost=debug")),
+        Err(error) => Err(format!("{error}: {REMEDY}")),
     }
 }

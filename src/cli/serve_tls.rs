@@ -4,6 +4,7 @@ use super::config::Problem;
 use crate::{
     followed::Followed,
     server::{Inside, TlsFiles},
+    telemetry::metrics::Listener,
 };
 use clap::Args;
 use rustls::ServerConfig;
@@ -51,21 +52,24 @@ impl ServeTls {
     /// That of the gRPC listener.
     pub fn grpc(&self) -> Result<Tls, Problem> {
         let files = files(&self.tls_cert, &self.tls_key, &self.tls_client_ca);
-        let tls = files.map(|files| files.follow("--tls-cert", Inside::Http2).map(Arc::new)).transpose();
+        let tls =
+            files.map(|files| files.follow("--tls-cert", Listener::Grpc, Inside::Http2).map(Arc::new)).transpose();
         tls.map_err(|problem| Problem::of("tls_cert", problem))
     }
 
     /// That of the page listener. Browsers are never asked for certificates.
     pub fn pages(&self) -> Result<Tls, Problem> {
         let files = files(&self.page_tls_cert, &self.page_tls_key, &None);
-        let tls = files.map(|files| files.follow("--page-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        let tls =
+            files.map(|files| files.follow("--page-tls-cert", Listener::Pages, Inside::Web).map(Arc::new)).transpose();
         tls.map_err(|problem| Problem::of("page_tls_cert", problem))
     }
 
     /// That of the operations listener.
     pub fn ops(&self) -> Result<Tls, Problem> {
         let files = files(&self.ops_tls_cert, &self.ops_tls_key, &None);
-        let tls = files.map(|files| files.follow("--ops-tls-cert", Inside::Web).map(Arc::new)).transpose();
+        let tls =
+            files.map(|files| files.follow("--ops-tls-cert", Listener::Ops, Inside::Web).map(Arc::new)).transpose();
         tls.map_err(|problem| Problem::of("ops_tls_cert", problem))
     }
 }

@@ -1,11 +1,19 @@
 //! `waypost verify`: what a return URL that came back is worth.
 
-use super::{client::Client, failure::Failure, outcome, session, table::Table, time};
-use crate::proto::v1::{
-    ReturnClaims, Verdict, VerifyReturnRequest, VerifyReturnResponse, verify_return_request::Returned,
+use super::{client::Client, failure::Failure, input, outcome, session, table::Table, time};
+use crate::{
+    app::Judged,
+    grpc,
+    model::{MerchantId, limits},
+    proto::v1::{ReturnClaims, Verdict, VerifyReturnRequest, VerifyReturnResponse, verify_return_request::Returned},
+    redirect::{Verified, VerifyingKeys},
 };
 use clap::Args;
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 /// The exit codes of the verdicts, as the help text ends with them. Those below 4 are as everywhere.
 pub const EXIT_CODES: &str = "\
@@ -31,6 +39,11 @@ pub struct Verify {
     #[arg(long, value_name = "ID")]
     merchant: String,
 
+    /// The public keys, as `/.well-known/jwks.json` of the page listener has them, or `-` for standard input: judges by them
+    /// alone and asks no server, so that nothing is said of the session as it is now.
+    #[arg(long, value_name = "FILE", help_heading = "Without a server")]
+    jwks: Option<PathBuf>,
+
     #[command(flatten)]
     client: Client,
 }
@@ -38,9 +51,14 @@ pub struct Verify {
 impl Verify {
     /// Asks, and says what was answered.
     pub fn run(self) -> Result<(String, ExitCode), Failure> {
-        let request =
-            VerifyReturnRequest { merchant_id: self.merchant, returned: Some(returned(self.returned.trim())) };
-        let answer = self.client.connection.ask(async |client| client.verify_return(request).await)?;
+        let returned = returned(self.returned.trim());
+        let answer = match &self.jwks {
+            Some(file) => judge(&returned, &self.merchant, file)?,
+            None => {
+                let request = VerifyReturnRequest { merchant_id: self.merchant, returned: Some(returned) };
+                self.client.connection.ask(async |client| client.verify_return(request).await)?
+            }
+        };
         let code = match answer.verdict() {
             Verdict::Valid => 0,
             Verdict::Missing => 4,
@@ -51,8 +69,31 @@ impl Verify {
             // A server that is newer than this command: whatever it said, it was not that all is well.
             Verdict::Unspecified => 1,
         };
-        Ok((self.client.show(&answer, describe)?, ExitCode::from(code)))
+        let asked = if self.jwks.is_some() { Asked::Nobody } else { Asked::Server };
+        Ok((self.client.show(&answer, |answer| describe(answer, asked))?, ExitCode::from(code)))
     }
+}
+
+/// Who was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Server,
+    Nobody,
+}
+
+/// What a server with these keys and without the session would answer.
+fn judge(returned: &Returned, merchant: &str, file: &Path) -> Result<VerifyReturnResponse, Failure> {
+    let unusable = |problem: String| Failure::Usage(format!("--jwks {}: {problem}", input::name(file)));
+    let merchant: MerchantId =
+        merchant.parse().map_err(|error| Failure::Usage(format!("--merchant {merchant}: {error}")))?;
+    let text = input::read(file, limits::SIGNING_KEY_FILE_BYTES).map_err(|error| unusable(error.to_string()))?;
+    let keys = VerifyingKeys::from_jwks(&text).map_err(|error| unusable(error.to_string()))?;
+    let now = SystemTime::now().into();
+    let verified = match returned {
+        Returned::Url(url) => Verified::judge_url(url, Some(&keys), &merchant, now),
+        Returned::Token(token) => Verified::judge(token, Some(&keys), &merchant, now),
+    };
+    Ok(grpc::judged(Judged { verified, session: None, now }, None))
 }
 
 /// A token is made of the letters of base64url and dots; a URL has others.
@@ -62,19 +103,20 @@ fn returned(text: &str) -> Returned {
 }
 
 /// The verdict alone on the first line, for `head -1`; then what may be believed.
-fn describe(answer: &VerifyReturnResponse) -> String {
+fn describe(answer: &VerifyReturnResponse, asked: Asked) -> String {
     let (word, meaning) = match answer.verdict() {
         Verdict::Unspecified => return format!("verdict number {}", answer.verdict),
         Verdict::Valid => ("valid", "Waypost signed it for this merchant."),
         Verdict::Missing => ("missing", "There is no return_token in the query of the URL."),
         Verdict::Altered => ("altered", "It is no token of Waypost's, was changed, or there is more than one."),
-        Verdict::UnknownKey => ("unknown key", "It names a key that the server does not have."),
+        Verdict::UnknownKey => ("unknown key", "It names a key that is not known here."),
         Verdict::OtherMerchant => ("other merchant", "Waypost signed it for another merchant."),
         Verdict::Expired => ("expired", "Waypost signed it for this merchant, and its time is over."),
     };
     let claims = answer.claims.as_ref().map(|claims| format!("\n\nIt says:\n{}", rows(claims))).unwrap_or_default();
     let session = match (&answer.claims, &answer.session) {
         (None, _) => String::new(),
+        (Some(_), None) if asked == Asked::Nobody => "\n\nNo server was asked what the session is now.".into(),
         (Some(_), None) => "\n\nThe session was removed since.".into(),
         (Some(_), session) => format!("\n\nThe session now:\n{}", session::describe(session.as_ref())),
     };

@@ -23,3 +23,4 @@ pub use limits::Limits;
 pub use merchant_service::Merchants;
 pub use redirect_service::Redirects;
 pub use router::Router;
+pub use to_proto::judged;

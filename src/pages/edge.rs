@@ -1,7 +1,12 @@
-//! What holds for every answer of the page listener: its headers, its time, and that a panic ends one request only.
+//! What holds for every answer of the page listener: its headers, its request id, its time, its line of the log, and that
+//! a panic ends one request only.
 
 use super::{Pages, limits::TIMEOUT, problem};
-use crate::telemetry::metrics::{PAGE_DURATION, PAGE_REQUESTS, Route, status_number};
+use crate::telemetry::{
+    TRACEPARENT, TraceContext,
+    call::{self, Notes},
+    metrics::{PAGE_DURATION, PAGE_REQUESTS, Route, status_number},
+};
 use axum::{
     Router,
     extract::{Request, State},
@@ -12,8 +17,14 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::pin,
+    time::Instant,
+};
 use tokio::time::timeout;
+use tracing::Level;
 
 /// What a page may do besides showing itself. Nothing is ever loaded from or sent to anybody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +74,14 @@ const HEADERS: [(HeaderName, &str); 9] = [
 pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let (began, route) = (Instant::now(), Route::of(request.uri().path()));
     let headers = request.headers().clone();
+    let mut request_id = call::given_request_id(headers.get(call::REQUEST_ID));
+    let mut notes = call::is_page_logged(level(route)).then(|| {
+        let request_id = request_id.take().unwrap_or_else(call::new_request_id);
+        Box::new(Notes::new(request_id, headers.get(TRACEPARENT).and_then(TraceContext::read)))
+    });
     // Unwind safe: after a panic the request is dropped, and what requests share is behind locks of its own.
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut answer = pin!(AssertUnwindSafe(next.run(request)).catch_unwind());
+    let answer = poll_fn(|cx| call::noting(&mut notes, || answer.as_mut().poll(cx)));
     let mut response = match timeout(TIMEOUT, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -81,17 +98,24 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy(&[]));
+    if let Some(request_id) = notes.as_ref().map(|notes| notes.request_id.clone()).or(request_id) {
+        headers.insert(call::REQUEST_ID, request_id);
+    }
     PAGE_REQUESTS.add([route as usize, status_number(response.status())], 1);
     let took = began.elapsed();
     PAGE_DURATION.took([route as usize], took);
-    let status = response.status().as_u16();
-    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    // What belongs to a page is as many lines as tell nothing.
-    match route {
-        Route::Assets | Route::Events => tracing::debug!(route = route.as_str(), status, duration_us, "page"),
-        _ => tracing::info!(route = route.as_str(), status, duration_us, "page"),
+    if let Some(notes) = notes {
+        notes.end_page(level(route), route.as_str(), response.status().as_u16(), took);
     }
     response
+}
+
+/// What belongs to a page is as many lines as tell nothing.
+fn level(route: Route) -> Level {
+    match route {
+        Route::Assets | Route::Events => Level::DEBUG,
+        _ => Level::INFO,
+    }
 }
 
 /// Tells browsers for a year to come to this name encrypted only (RFC 6797). For a listener that has TLS itself, and not

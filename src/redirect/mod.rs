@@ -20,6 +20,8 @@ pub use decide::{AutoReturn, Candidate, Decision, Delivery, Fate, Question, Redi
 pub use params::ReturnParams;
 pub use policy::{AppScheme, CheckedUrl, InvalidOrigin, InvalidScheme, Mode, OriginPattern, Policy, Refusal};
 pub use select::{Position, Selection, select, slots};
-pub use signing_keys::{InvalidSigningKey, InvalidSigningKeys, SigningKey, SigningKeys, to_pem};
+pub use signing_keys::{
+    InvalidJwks, InvalidSigningKey, InvalidSigningKeys, SigningKey, SigningKeys, VerifyingKeys, to_pem,
+};
 pub use template::{Filled, Found, InvalidTemplate, Path, Placeholder, Step, Steps, Template, TemplateRef, Values};
 pub use token::{Claims, Seal, Signing, Verdict, Verified};

@@ -7,9 +7,10 @@ use crate::model::limits::SIGNING_KEYS;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use rustls::pki_types::pem::{PemObject, SectionKind};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, ops::Deref};
 
 /// Bytes of a public key (RFC 8032).
 const PUBLIC_BYTES: usize = 32;
@@ -112,18 +113,13 @@ fn thumbprint(public: &[u8; PUBLIC_BYTES]) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(members))
 }
 
-/// The keys of a deployment; at least one can sign. All its servers have the same, as a buyer's return may be verified by
-/// any of them.
+/// Keys whose signatures are believed. Any of them may be without its private half.
 #[derive(Debug)]
-pub struct SigningKeys {
-    keys: Vec<SigningKey>,
-    /// Where the first private one stands.
-    signing: usize,
-}
+pub struct VerifyingKeys(Vec<SigningKey>);
 
-impl SigningKeys {
-    /// A set of these keys: the first private one signs, all verify.
-    pub fn new(keys: Vec<SigningKey>) -> Result<Self, InvalidSigningKeys> {
+impl VerifyingKeys {
+    /// A set of these keys.
+    fn new(keys: Vec<SigningKey>) -> Result<Self, InvalidSigningKeys> {
         if keys.len() > SIGNING_KEYS {
             return Err(InvalidSigningKeys::TooMany);
         }
@@ -131,23 +127,32 @@ impl SigningKeys {
         if let Some((_, key)) = twice {
             return Err(InvalidSigningKeys::Twice { kid: key.kid.clone() });
         }
-        let signing = keys.iter().position(SigningKey::is_private).ok_or(InvalidSigningKeys::NoPrivate)?;
-        Ok(Self { keys, signing })
+        Ok(Self(keys))
     }
 
-    /// The key that signs.
-    pub fn signing(&self) -> &SigningKey {
-        &self.keys[self.signing]
+    /// Reads what [`VerifyingKeys::to_jwks`] writes, wherever it was kept since. Keys of other types are passed over, as
+    /// RFC 7517, section 5, has it.
+    pub fn from_jwks(text: &str) -> Result<Self, InvalidJwks> {
+        let Jwks { keys } = serde_json::from_str(text).map_err(|_| InvalidJwks::NoSet)?;
+        let ours = keys.into_iter().enumerate().filter(|(_, jwk)| jwk.kty == "OKP" && jwk.crv == "Ed25519");
+        let read = ours.map(|(at, Jwk { x, kid, .. })| {
+            let public = URL_SAFE_NO_PAD.decode(x).ok().and_then(|public| public.try_into().ok());
+            let key = public.map(|public| SigningKey::new(public, None));
+            // Another name than its thumbprint is none that a token of ours has.
+            key.filter(|key| *key.kid == *kid).ok_or(InvalidJwks::Key { number: at + 1 })
+        });
+        let read = read.collect::<Result<Vec<_>, _>>()?;
+        if read.is_empty() { Err(InvalidJwks::NoKey) } else { Ok(Self::new(read)?) }
     }
 
     /// The key of that name.
     pub fn get(&self, kid: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| *key.kid == *kid)
+        self.0.iter().find(|key| *key.kid == *kid)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.keys.len()
+        self.0.len()
     }
 
     /// The public halves of all of them, as a JWK set (RFC 7517, RFC 8037).
@@ -156,7 +161,54 @@ impl SigningKeys {
             let x = URL_SAFE_NO_PAD.encode(key.public);
             json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key.kid, "use": "sig", "alg": "EdDSA"})
         };
-        json!({"keys": self.keys.iter().map(jwk).collect::<Vec<_>>()}).to_string()
+        json!({"keys": self.0.iter().map(jwk).collect::<Vec<_>>()}).to_string()
+    }
+}
+
+/// A JWK set as anybody may have written it.
+#[derive(Deserialize)]
+struct Jwks {
+    keys: Vec<Jwk>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Jwk {
+    kty: String,
+    crv: String,
+    x: String,
+    kid: String,
+}
+
+/// The keys of a deployment; at least one can sign. All its servers have the same, as a buyer's return may be verified by
+/// any of them.
+#[derive(Debug)]
+pub struct SigningKeys {
+    keys: VerifyingKeys,
+    /// Where the first private one stands.
+    signing: usize,
+}
+
+impl SigningKeys {
+    /// A set of these keys: the first private one signs, all verify.
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self, InvalidSigningKeys> {
+        let keys = VerifyingKeys::new(keys)?;
+        let signing = keys.0.iter().position(SigningKey::is_private).ok_or(InvalidSigningKeys::NoPrivate)?;
+        Ok(Self { keys, signing })
+    }
+
+    /// The key that signs.
+    pub fn signing(&self) -> &SigningKey {
+        &self.keys.0[self.signing]
+    }
+}
+
+/// All of them verify.
+impl Deref for SigningKeys {
+    type Target = VerifyingKeys;
+
+    fn deref(&self) -> &VerifyingKeys {
+        &self.keys
     }
 }
 
@@ -207,6 +259,29 @@ pub enum InvalidSigningKeys {
         /// Its name.
         kid: Box<str>,
     },
+}
+
+/// Why a text is no JWK set of public keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJwks {
+    /// Something else.
+    #[error("is no JWK set: take it as it is from /.well-known/jwks.json of the page listener")]
+    NoSet,
+    /// None that a token could be of.
+    #[error("holds no Ed25519 key: take it as it is from /.well-known/jwks.json of the page listener")]
+    NoKey,
+    /// One that is broken, or not Waypost's.
+    #[error(
+        "has, as its key {number}, one that is not as Waypost writes it: 32 bytes `x` in base64url, and `kid` the key's \
+         thumbprint"
+    )]
+    Key {
+        /// Counted from 1.
+        number: usize,
+    },
+    /// Too many, or one of them again.
+    #[error("has keys that {0}")]
+    Keys(#[from] InvalidSigningKeys),
 }
 
 #[cfg(test)]
@@ -302,6 +377,37 @@ mod tests {
         assert_eq!(set(&format!("{}{PUBLIC}", to_pem(&RFC_8037))), Some(InvalidSigningKeys::Twice { kid }));
         let many: String = (0..9).map(|seed| to_pem(&[seed; 32])).collect();
         assert_eq!(set(&many), Some(InvalidSigningKeys::TooMany));
+    }
+
+    #[test]
+    fn published_keys_verify_wherever_they_were_kept() {
+        let keys = SigningKeys::new(read(&to_pem(&RFC_8037))).unwrap();
+        let jwks = keys.to_jwks();
+        let read = VerifyingKeys::from_jwks(&jwks).unwrap();
+        assert_eq!((read.count(), read.to_jwks()), (1, jwks.clone()));
+        let key = read.get(keys.signing().kid()).unwrap();
+        assert!(!key.is_private() && key.has_signed("a", &keys.signing().sign("a").unwrap()));
+        // Other systems' keys may stand beside ours.
+        let beside = jwks.replace(r#"{"keys":["#, r#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"},"#);
+        assert_eq!(VerifyingKeys::from_jwks(&beside).unwrap().count(), 1);
+        let key = &jwks[r#"{"keys":["#.len()..jwks.len() - 2];
+        let kid = keys.signing().kid();
+        for (text, error) in [
+            (String::new(), InvalidJwks::NoSet),
+            ("{}".into(), InvalidJwks::NoSet),
+            (key.into(), InvalidJwks::NoSet),
+            (r#"{"keys":[]}"#.into(), InvalidJwks::NoKey),
+            (jwks.replace("OKP", "RSA"), InvalidJwks::NoKey),
+            (jwks.replace(kid, "another-name"), InvalidJwks::Key { number: 1 }),
+            (jwks.replace(r#""x":""#, r#""x":"AA"#), InvalidJwks::Key { number: 1 }),
+            (format!(r#"{{"keys":[{key},{key}]}}"#), InvalidJwks::Keys(InvalidSigningKeys::Twice { kid: kid.into() })),
+            (
+                format!(r#"{{"keys":[{}]}}"#, vec![key; SIGNING_KEYS + 1].join(",")),
+                InvalidJwks::Keys(InvalidSigningKeys::TooMany),
+            ),
+        ] {
+            assert_eq!(VerifyingKeys::from_jwks(&text).err(), Some(error), "{text}");
+        }
     }
 
     #[test]

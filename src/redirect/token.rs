@@ -7,7 +7,7 @@
 //! there is one algorithm and one form of header, and what differs from it in any byte is not a token. So nothing of a
 //! header is ever acted upon: no `alg` chooses, no `crit`, `jku` or `jwk` is looked at.
 
-use super::{Refusal, SigningKeys, signing_keys::SIGNATURE_BYTES};
+use super::{Refusal, SigningKeys, VerifyingKeys, signing_keys::SIGNATURE_BYTES};
 use crate::model::{MerchantId, Outcome, SessionId, Timestamp, limits};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ impl Verified {
     /// its signature holds, whether it has expired only when it is this merchant's to know.
     ///
     /// The issuer is not compared: a key belongs to one deployment, and the issuer is what that says of itself.
-    pub fn judge(token: &str, keys: Option<&SigningKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
+    pub fn judge(token: &str, keys: Option<&VerifyingKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
         if token.is_empty() {
             return Verdict::Missing.into();
         }
@@ -229,7 +229,7 @@ impl Verified {
     }
 
     /// The same for a URL that came back, whole or from its path on.
-    pub fn judge_url(url: &str, keys: Option<&SigningKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
+    pub fn judge_url(url: &str, keys: Option<&VerifyingKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
         if url.len() > limits::RETURNED_URL_BYTES {
             return Verdict::Altered.into();
         }

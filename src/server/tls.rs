@@ -7,7 +7,10 @@ use super::{
     connection::{End, Life, Protocol},
     stream::Stream,
 };
-use crate::followed::Followed;
+use crate::{
+    followed::Followed,
+    telemetry::metrics::{CERTIFICATE_NOT_AFTER, Listener},
+};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -92,17 +95,23 @@ async fn handshake(stream: TcpStream, config: Arc<ServerConfig>, life: &Life) ->
 }
 
 impl TlsFiles {
-    /// Reads the files now and whenever they change. `option` names them in the log.
+    /// Reads the files now and whenever they change. `option` names them in the log, and the metric of their end that
+    /// listener.
     ///
     /// # Errors
     ///
     /// When a file cannot be read or they do not belong together; the text is read after `option`.
-    pub fn follow(self, option: &'static str, inside: Inside) -> Result<Followed<ServerConfig>, String> {
+    pub fn follow(
+        self,
+        option: &'static str,
+        listener: Listener,
+        inside: Inside,
+    ) -> Result<Followed<ServerConfig>, String> {
         let paths = [&self.certificate, &self.key].into_iter().chain(&self.client_authorities).cloned().collect();
-        Followed::open(option, paths, move |_| self.read(inside))
+        Followed::open(option, paths, move |_| self.read(listener, inside))
     }
 
-    fn read(&self, inside: Inside) -> Result<ServerConfig, String> {
+    fn read(&self, listener: Listener, inside: Inside) -> Result<ServerConfig, String> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| format!("{}: is no private key in PEM, or is encrypted: {error}", self.key.display()))?;
@@ -126,7 +135,7 @@ impl TlsFiles {
             let (certificate, key) = (self.certificate.display(), self.key.display());
             format!("{certificate}: cannot be used with {key}: {error}; keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519")
         })?;
-        self.tell_expiry();
+        self.tell_expiry(listener);
         config.alpn_protocols = match inside {
             Inside::Http2 => vec![b"h2".to_vec()],
             Inside::Web => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -139,9 +148,10 @@ impl TlsFiles {
         Ok(config)
     }
 
-    /// Peers that refuse the certificate do not tell us, so the log tells.
-    fn tell_expiry(&self) {
+    /// Peers that refuse the certificate do not tell us, so the log and a metric tell.
+    fn tell_expiry(&self, listener: Listener) {
         let Some(not_after) = not_after(&self.certificate) else { return };
+        CERTIFICATE_NOT_AFTER.set([listener as usize], not_after);
         match not_after.duration_since(SystemTime::now()) {
             Ok(left) if left >= EXPIRY_WARNING => {}
             Ok(left) => {

@@ -1,6 +1,6 @@
-//! What the log says about a call: its ids, whom it is about, and who made it.
+//! What the log says about a call, or about a request of a page: its ids, whom it is about, and who made it.
 //!
-//! While a call is polled, what is known about it stands in a place of its thread, where whoever learns more adds it:
+//! While one is polled, what is known about it stands in a place of its thread, where whoever learns more adds it:
 //! authentication the caller, a use case the session and its merchant. Where no line will be written there are no notes,
 //! and adding to them costs a look at an empty place.
 
@@ -16,6 +16,9 @@ use tracing::Level;
 
 /// The target of the lines about calls, for `--log`.
 pub const TARGET: &str = "waypost::calls";
+
+/// The target of the lines about pages.
+pub const PAGES_TARGET: &str = "waypost::pages";
 
 /// The header in which a caller gives its request an id, and is answered it.
 pub const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -55,6 +58,32 @@ impl Notes {
         }
     }
 
+    /// Ends the request of a page: writes its line. The route stands for the URL, which is secret.
+    pub fn end_page(&self, level: Level, route: &'static str, status: u16, took: Duration) {
+        let duration_us = microseconds(took);
+        let request_id = self.request_id.to_str().ok();
+        let trace_id = self.trace.as_ref().map(TraceContext::trace_id);
+        let session_id = self.session.map(tracing::field::display);
+        let merchant_id = self.merchant.as_ref().map(MerchantId::as_str);
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    target: PAGES_TARGET,
+                    $level,
+                    route,
+                    status,
+                    duration_us,
+                    request_id,
+                    trace_id,
+                    session_id,
+                    merchant_id,
+                    "page"
+                )
+            };
+        }
+        if level == Level::DEBUG { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+
     /// What is known, by the names of spans' attributes.
     #[cfg(feature = "otel")]
     pub(super) fn said(&self) -> [(&'static str, Option<String>); 4] {
@@ -67,7 +96,7 @@ impl Notes {
     }
 
     fn log(&self, level: Level, method: &str, code: &str, took: Duration, trace_id: Option<&str>) {
-        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let duration_us = microseconds(took);
         let request_id = self.request_id.to_str().ok();
         let session_id = self.session.map(tracing::field::display);
         let merchant_id = self.merchant.as_ref().map(MerchantId::as_str);
@@ -91,6 +120,19 @@ impl Notes {
             };
         }
         if level == Level::DEBUG { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+}
+
+fn microseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whether pages of that level have a line.
+pub fn is_page_logged(level: Level) -> bool {
+    if level == Level::DEBUG {
+        tracing::enabled!(target: PAGES_TARGET, Level::DEBUG)
+    } else {
+        tracing::enabled!(target: PAGES_TARGET, Level::INFO)
     }
 }
 

@@ -7,7 +7,7 @@ use super::exposition::{About, Kind, Lines, Metric, Scrape};
 use std::{
     cell::Cell,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Shards of each number: one for each worker of a usual machine. What they cost is memory: some kilobytes each.
@@ -128,6 +128,45 @@ impl<const N: usize> Metric for Level<N> {
             // Read between the two halves of a change by two threads it may seem to be below zero.
             let sum = self.cells.sums(row)[0].cast_signed().max(0);
             lines.line("", row, None, sum as f64);
+        }
+    }
+}
+
+/// A moment for each combination of labels that has one: the one that was said last.
+pub struct Moments<const N: usize> {
+    about: About,
+    /// Since 1970; 0 is none.
+    seconds: [AtomicU64; N],
+}
+
+impl<const N: usize> Moments<N> {
+    pub(super) const fn new(about: About) -> Self {
+        assert!(about.combinations() == N, "as many moments as combinations of labels");
+        Self { about, seconds: [const { AtomicU64::new(0) }; N] }
+    }
+
+    /// From now on that moment is told.
+    pub fn set<const L: usize>(&self, labels: [usize; L], moment: SystemTime) {
+        let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.seconds[self.about.row(labels)].store(seconds, Ordering::Relaxed);
+    }
+}
+
+impl<const N: usize> Metric for Moments<N> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Gauge
+    }
+
+    fn write(&self, _: &Scrape, lines: &mut Lines<'_>) {
+        for (row, seconds) in self.seconds.iter().enumerate() {
+            let seconds = seconds.load(Ordering::Relaxed);
+            if seconds > 0 {
+                lines.line("", row, None, seconds as f64);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `deploy/` may only name what is in it; `tests/metrics.rs` holds both.
 
 use super::{
-    cells::{Counter, Histogram, Level, PIECES, Reading, SECONDS},
+    cells::{Counter, Histogram, Level, Moments, PIECES, Reading, SECONDS},
     exposition::{About, Label, Metric},
     process,
 };
@@ -17,7 +17,7 @@ use crate::{
 use tonic::Code;
 
 /// All of them, in the order in which they are told.
-pub static ALL: [&dyn Metric; 36] = [
+pub static ALL: [&dyn Metric; 37] = [
     &CALLS,
     &CALL_DURATION,
     &STREAMS_OPEN,
@@ -46,6 +46,7 @@ pub static ALL: [&dyn Metric; 36] = [
     &CONNECTIONS_ACCEPTED,
     &CONNECTIONS_REFUSED,
     &CONNECTIONS_ENDED,
+    &CERTIFICATE_NOT_AFTER,
     &LOG_LINES_DROPPED,
     &READY,
     &BUILD_INFO,
@@ -291,6 +292,13 @@ pub static CONNECTIONS_ENDED: Counter<{ LISTENERS.len() * ENDS.len() }> = Counte
     help: "Connections that ended, by listener and how: closed by agreement, failed (the handshake, the protocol, the \
            network, or a peer that did not begin or did not read), or cut at the grace limit.",
     labels: &[LISTENER, Label { name: "end", values: &ENDS }],
+});
+
+/// When they begin to fail, if nobody does anything.
+pub static CERTIFICATE_NOT_AFTER: Moments<{ LISTENERS.len() }> = Moments::new(About {
+    name: "waypost_tls_certificate_not_after_seconds",
+    help: "Until when the certificate in use is valid, in seconds since 1970, by listener. A listener without one has none.",
+    labels: &[LISTENER],
 });
 
 // The process.

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
@@ -42,7 +42,7 @@ struct Server {
     grpc: String,
     pages: String,
     /// Kept, as a server whose standard output is closed would fail to write to it.
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -65,7 +65,15 @@ impl Server {
                 _ => {}
             }
         }
-        Self { process, grpc, pages, _stdout: stdout }
+        Self { process, grpc, pages, stdout }
+    }
+
+    /// The address of the operations listener, which is said after the others.
+    fn ops(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("text");
+        let url = line.trim().strip_prefix("ops").expect("the operations listener").trim();
+        url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned()
     }
 }
 
@@ -118,6 +126,37 @@ fn commands_show_their_certificate_to_a_server_that_asks() {
     }
     let denied = waypost(dir.path(), &["merchant", "set", "m1", "--name", "N", "--server", &url]).args(own).output();
     assert!(stderr(&denied.expect("run")).contains("reason: PERMISSION_DENIED"));
+}
+
+#[test]
+fn metrics_tell_until_when_the_certificate_in_use_is_valid() {
+    let dir = TempDir::new().expect("a directory");
+    let authority = certificates(dir.path());
+    authority.expired_server().write(dir.path(), "pages");
+    let tls = ["--page-tls-cert", "pages.crt", "--page-tls-key", "pages.key", "--ops-addr", "127.0.0.1:0"];
+    let mut server = Server::start(dir.path(), &tls);
+    let ops = server.ops();
+    let told = || -> Vec<(String, f64)> {
+        let mut stream = std::net::TcpStream::connect(&ops).expect("connected");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let lines = answer.lines().filter_map(|line| line.strip_prefix("waypost_tls_certificate_not_after_seconds{"));
+        lines
+            .map(|line| {
+                let (labels, value) = line.split_once("} ").expect("a value");
+                (labels.to_owned(), value.parse().expect("a number"))
+            })
+            .collect()
+    };
+    let beginning_of_2020 = 1_577_836_800.0;
+    assert_eq!(told(), [(r#"listener="pages""#.to_owned(), beginning_of_2020)]);
+    // The one that replaces it is told as soon as it is in use.
+    authority.server().write(dir.path(), "pages");
+    let began = std::time::Instant::now();
+    while told()[0].1 <= beginning_of_2020 {
+        assert!(began.elapsed() < PATIENCE, "{:?}", told());
+    }
 }
 
 /// The answer to a browser that opens nothing, by HTTP/1.1.

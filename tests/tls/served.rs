@@ -28,6 +28,7 @@ use waypost::{
     redirect::Mode,
     server::{Drained, Encrypted, Http2, Inside, Limits, Server, TlsFiles},
     store::MemoryStore,
+    telemetry::metrics::Listener,
 };
 
 /// Longer than anything takes that goes well, so that a test fails instead of hanging.
@@ -67,7 +68,7 @@ impl Served {
             }
         };
         let files = TlsFiles { certificate: path("server.crt"), key: path("server.key"), client_authorities };
-        let tls = Arc::new(files.follow("--tls-cert", Inside::Http2).expect("a pair"));
+        let tls = Arc::new(files.follow("--tls-cert", Listener::Grpc, Inside::Http2).expect("a pair"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
