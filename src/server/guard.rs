@@ -173,7 +173,7 @@ mod tests {
         let phases = Phases::new();
         let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
         for round in 0..2 {
-            peer.write_all(&vec![b'P'; 2 * READ_TURN + LEAST_READ_TURN]).await.unwrap();
+            peer.write_all(&[b'P'; 2 * READ_TURN + LEAST_READ_TURN]).await.unwrap();
             let (mut turns, mut turn) = (Vec::new(), 0);
             while turns.iter().sum::<usize>() + turn < 2 * READ_TURN + LEAST_READ_TURN {
                 let mut bytes = [0; 2 * READ_TURN];
