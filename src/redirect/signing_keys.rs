@@ -402,7 +402,7 @@ mod tests {
             (jwks.replace(r#""x":""#, r#""x":"AA"#), InvalidJwks::Key { number: 1 }),
             (format!(r#"{{"keys":[{key},{key}]}}"#), InvalidJwks::Keys(InvalidSigningKeys::Twice { kid: kid.into() })),
             (
-                format!(r#"{{"keys":[{}]}}"#, vec![key; SIGNING_KEYS + 1].join(",")),
+                format!(r#"{{"keys":[{}]}}"#, [key; SIGNING_KEYS + 1].join(",")),
                 InvalidJwks::Keys(InvalidSigningKeys::TooMany),
             ),
         ] {
