@@ -73,7 +73,7 @@ impl Given {
 pub struct GivenStore(Given);
 
 impl GivenStore {
-    /// The store, as [`Effective`](super::Effective) has it.
+    /// The store, as [`Effective`] has it.
     ///
     /// # Errors
     ///
