@@ -271,10 +271,13 @@ fn a_refused_url_is_never_replaced_by_one_of_lower_precedence() {
 
 #[test]
 fn every_candidate_has_a_fate_in_the_order_in_which_they_were_tried() {
-    check_explained("outcome pending", expect![[r#"
+    check_explained(
+        "outcome pending",
+        expect![[r#"
         Settings pending: Empty
         Request pending: Empty
-    "#]]);
+    "#]],
+    );
     check_explained(
         "kind order
          outcome expired
@@ -537,6 +540,36 @@ fn allowed_origins_bind_the_final_url() {
         ["https://example.com", "https://shop.example.com:8443", "https://*.shop.example.com", "https://*.ample.com"]
     {
         assert!(written(answer(&case(&format!("{text} origin {other}")))).contains("allowed_origins"), "{other}");
+    }
+}
+
+#[test]
+fn an_origin_is_its_scheme_host_and_port() {
+    for (url, origin, allowed) in [
+        ("http://localhost:3000/", "http://localhost:3000", true),
+        ("https://localhost:3000/", "http://localhost:3000", false),
+        ("http://localhost:3000/", "https://localhost:3000", false),
+        ("http://localhost:3001/", "http://localhost:3000", false),
+        ("http://127.0.0.1:3000/", "http://localhost:3000", false),
+        ("https://a.b.example.com/", "https://*.example.com", true),
+        ("https://a.example.com:8443/", "https://*.example.com", false),
+        ("https://badexample.com/", "https://*.example.com", false),
+    ] {
+        let decision = answer(&case(&format!("sandbox\n request success {url}\n origin {origin}")));
+        assert_eq!(decision.redirect.is_some(), allowed, "{url} {origin}");
+    }
+}
+
+#[test]
+fn a_deep_link_is_told_apart_from_what_a_browser_opens() {
+    for (url, is_web) in [
+        ("https://a.example.com/", true),
+        ("http://localhost:3000/", true),
+        ("com.example.shop://paid", false),
+        ("https-shop://paid", false),
+    ] {
+        let text = format!("sandbox\n scheme com.example.shop\n scheme https-shop\n request success {url}");
+        assert_eq!(answer(&case(&text)).redirect.expect("a redirect").url.is_web(), is_web, "{url}");
     }
 }
 
