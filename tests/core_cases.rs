@@ -9,8 +9,8 @@ use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId, Timestamp},
     redirect::{
-        AppScheme, AutoReturn, Claims, Decision, Delivery, Mode, OriginPattern, Policy, Question, ReturnParams, Seal,
-        Signing, SigningKey, SigningKeys, Template, decide, to_pem,
+        AppScheme, AutoReturn, Candidate, Claims, Decision, Delivery, Fate, Mode, OriginPattern, Policy, Question,
+        ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template, decide, to_pem,
     },
 };
 
@@ -109,6 +109,11 @@ fn outcome(word: &str) -> Outcome {
 }
 
 fn answer(case: &Case) -> Decision {
+    explained(case).0
+}
+
+/// The answer, and what became of every place that was looked at.
+fn explained(case: &Case) -> (Decision, Vec<Candidate>) {
     let id = SessionId::new(case.kind, Uuid::from_u128(7));
     let merchant_id: MerchantId = "6CQXXXXXXXYE1".parse().expect("a merchant id");
     let status = case.status.as_deref().or(case.outcome.default_status());
@@ -163,11 +168,12 @@ fn answer(case: &Case) -> Decision {
         if let Some(redirect) = &decision.redirect {
             assert_eq!(question.url_length(), Some(redirect.url.as_str().len()), "the length that previews tell");
         }
-        decision
+        let candidates = question.explain(&decision);
+        (decision, candidates)
     };
-    let decision = decide_with(&bound);
-    assert_eq!(decision, decide_with(&case.request), "binding at create changes no answer");
-    decision
+    let (decision, candidates) = decide_with(&bound);
+    assert_eq!(decision, decide_with(&case.request).0, "binding at create changes no answer");
+    (decision, candidates)
 }
 
 fn written(decision: Decision) -> String {
@@ -193,6 +199,20 @@ fn written(decision: Decision) -> String {
 
 fn check(text: &str, expected: Expect) {
     expected.assert_eq(&written(answer(&case(text))));
+}
+
+/// The fates of all candidates, a line each.
+fn check_explained(text: &str, expected: Expect) {
+    let mut lines = String::new();
+    for Candidate { position, template, fate } in explained(&case(text)).1 {
+        let fate = match fate {
+            Fate::Refused(refusal) => format!("the URL {refusal}"),
+            fate => format!("{fate:?}"),
+        };
+        let template = template.map(|template| format!(" {template}")).unwrap_or_default();
+        lines += &format!("{:?} {}: {fate}{template}\n", position.level, position.slot.as_str());
+    }
+    expected.assert_eq(&lines);
 }
 
 #[test]
@@ -246,6 +266,44 @@ fn a_refused_url_is_never_replaced_by_one_of_lower_precedence() {
         expect![
             "PAGE, the URL has a dot segment (`.` or `..`, plain or encoded) in its path: write the path that is meant"
         ],
+    );
+}
+
+#[test]
+fn every_candidate_has_a_fate_in_the_order_in_which_they_were_tried() {
+    check_explained(
+        "outcome pending",
+        expect![[r#"
+        Settings pending: Empty
+        Request pending: Empty
+    "#]],
+    );
+    check_explained(
+        "kind order
+         outcome expired
+         settings cancel  https://a.example.com/c
+         request  cancel  https://b.example.com/{{id}}/{{payment_id}}
+         settings failure https://a.example.com/f",
+        expect![[r#"
+            Settings expired: Empty
+            Request expired: Empty
+            Settings cancel: Chosen https://a.example.com/c
+            Request cancel: Outranked https://b.example.com/order_00000000-0000-0000-0000-000000000007/{{payment_id}}
+            Settings failure: Outranked https://a.example.com/f
+            Request failure: Empty
+        "#]],
+    );
+    check_explained(
+        "outcome expired
+         settings cancel https://a.example.com/{{metadata.x}}/b
+         request  cancel https://b.example.com/
+         body     {\"metadata\":{\"x\":\"..\"}}",
+        expect![[r#"
+            Settings expired: Empty
+            Request expired: Empty
+            Settings cancel: the URL has a dot segment (`.` or `..`, plain or encoded) in its path: write the path that is meant https://a.example.com/{{metadata.x}}/b
+            Request cancel: Outranked https://b.example.com/
+        "#]],
     );
 }
 
@@ -328,6 +386,21 @@ fn auto_return_says_which_pages_go_on_by_themselves() {
     assert_eq!(how("outcome pending").as_deref(), Some("BUTTON"));
     assert_eq!(how("outcome pending\n auto_return_all").as_deref(), Some("AFTER 5s"));
     assert_eq!(how("outcome pending\n auto_return_all\n delay_ms 0").as_deref(), Some("REDIRECT"));
+}
+
+#[test]
+fn auto_return_is_one_of_two_words_in_the_body() {
+    for (body, expected) in [
+        (r#"{"checkout_pro":{"auto_return":"approved"}}"#, Some(AutoReturn::Approved)),
+        (r#"{"checkout_pro":{"auto_return":"all"}}"#, Some(AutoReturn::All)),
+        (r#"{"checkout_pro":{"auto_return":"All"}}"#, None),
+        (r#"{"checkout_pro":{"auto_return":""}}"#, None),
+        (r#"{"checkout_pro":{}}"#, None),
+        ("{}", None),
+    ] {
+        let body = serde_json::from_str(body).expect("a JSON object");
+        assert_eq!(Kind::Order.auto_return(&body), expected, "{body:?}");
+    }
 }
 
 #[test]
@@ -467,6 +540,36 @@ fn allowed_origins_bind_the_final_url() {
         ["https://example.com", "https://shop.example.com:8443", "https://*.shop.example.com", "https://*.ample.com"]
     {
         assert!(written(answer(&case(&format!("{text} origin {other}")))).contains("allowed_origins"), "{other}");
+    }
+}
+
+#[test]
+fn an_origin_is_its_scheme_host_and_port() {
+    for (url, origin, allowed) in [
+        ("http://localhost:3000/", "http://localhost:3000", true),
+        ("https://localhost:3000/", "http://localhost:3000", false),
+        ("http://localhost:3000/", "https://localhost:3000", false),
+        ("http://localhost:3001/", "http://localhost:3000", false),
+        ("http://127.0.0.1:3000/", "http://localhost:3000", false),
+        ("https://a.b.example.com/", "https://*.example.com", true),
+        ("https://a.example.com:8443/", "https://*.example.com", false),
+        ("https://badexample.com/", "https://*.example.com", false),
+    ] {
+        let decision = answer(&case(&format!("sandbox\n request success {url}\n origin {origin}")));
+        assert_eq!(decision.redirect.is_some(), allowed, "{url} {origin}");
+    }
+}
+
+#[test]
+fn a_deep_link_is_told_apart_from_what_a_browser_opens() {
+    for (url, is_web) in [
+        ("https://a.example.com/", true),
+        ("http://localhost:3000/", true),
+        ("com.example.shop://paid", false),
+        ("https-shop://paid", false),
+    ] {
+        let text = format!("sandbox\n scheme com.example.shop\n scheme https-shop\n request success {url}");
+        assert_eq!(answer(&case(&text)).redirect.expect("a redirect").url.is_web(), is_web, "{url}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use waypost::{
     model::Kind,
-    redirect::{AppScheme, Mode, OriginPattern, Policy, Template},
+    redirect::{AppScheme, Mode, OriginPattern, Policy, Refusal, Template},
 };
 
 /// What is wrong with a URL of an order; `None` when it is accepted.
@@ -69,6 +69,7 @@ fn only_https_and_named_app_schemes() {
         ("com.example.shop:paid", "write `com.example.shop://` and then its path"),
         ("com.example.shop:/paid", "write `com.example.shop://` and then its path"),
         ("COM.example.shop://paid", "write `com.example.shop://`"),
+        ("OtherApp://paid", "never accepted"),
         ("//shop.example.com/", "absolute URL"),
         ("/paid", "absolute URL"),
         ("shop.example.com/paid", "absolute URL"),
@@ -125,6 +126,17 @@ fn the_host_is_a_dns_name_in_its_one_spelling() {
 }
 
 #[test]
+fn a_host_may_be_as_long_as_dns_allows() {
+    let label = |bytes: usize| "a".repeat(bytes);
+    let longest = format!("{0}.{0}.{0}.{1}", label(63), label(61));
+    assert_eq!(longest.len(), 253);
+    assert_eq!(wrong(&format!("https://{longest}/"), Mode::Production), None);
+    assert!(wrong(&format!("https://{longest}a/"), Mode::Production).is_some_and(|wrong| wrong.contains("DNS name")));
+    assert_eq!(wrong(&format!("https://shop.{}/", label(63)), Mode::Production), None);
+    assert!(wrong(&format!("https://shop.{}/", label(64)), Mode::Production).is_some());
+}
+
+#[test]
 fn no_dot_segment_in_any_spelling() {
     for path in [
         "/./x",
@@ -166,7 +178,14 @@ fn a_placeholder_has_a_path_segment_without_encoded_slashes() {
         ("https://shop.example.com/x%5c{{id}}", "write `/` between segments"),
         ("https://shop.example.com/x%252f{{id}}", "write `/` between segments"),
     ]);
-    assert_eq!(wrong("https://shop.example.com/a%2Fb/{{id}}?x=%2F{{id}}", Mode::Production), None);
+    for url in [
+        "https://shop.example.com/a%2Fb/{{id}}?x=%2F{{id}}",
+        // What the placeholder itself holds is its key.
+        "https://shop.example.com/{{metadata[a%2Fb]}}",
+        "https://shop.example.com/a/{{metadata[a%2Fb]}}-{{metadata[%5C]}}.html/{{id}}?x",
+    ] {
+        assert_eq!(wrong(url, Mode::Production), None, "{url}");
+    }
 }
 
 #[test]
@@ -197,6 +216,16 @@ fn what_an_error_suggests_is_accepted_and_another_text() {
             );
         }
     }
+}
+
+#[test]
+fn an_error_suggests_no_url_that_is_longer_than_headers_take() {
+    let url = |bytes: usize| format!("https://shop.example.com/ {}", "a".repeat(bytes));
+    // The space becomes `%20`.
+    let fits = 200 - "https://shop.example.com/%20".len();
+    let said = |bytes: usize| wrong(&url(bytes), Mode::Production).expect("refused");
+    assert!(said(fits).contains("write `https://shop.example.com/%20aaa"), "{}", said(fits));
+    assert!(!said(fits + 1).contains("%20"), "{}", said(fits + 1));
 }
 
 #[test]
@@ -338,9 +367,13 @@ fn origins_are_written_in_one_way() {
         "https://b\u{fc}cher.example",
         "https://localhost:3000",
         "https://*.localhost",
+        "https://:password@shop.example.com",
+        "http://[::1]:3000",
         "null",
     ] {
         assert!(OriginPattern::parse(text, Mode::Production).is_err(), "{text}");
+        let local = ["https://127.0.0.1", "https://localhost:3000", "http://[::1]:3000"].contains(&text);
+        assert_eq!(OriginPattern::parse(text, Mode::Sandbox).is_ok(), local, "{text}");
     }
     assert!(OriginPattern::parse("http://localhost:3000", Mode::Sandbox).is_ok());
     assert!(OriginPattern::parse("https://*.localhost", Mode::Sandbox).is_err());
@@ -380,4 +413,41 @@ fn app_schemes_are_never_ones_that_are_acted_on() {
     ] {
         assert!(scheme.parse::<AppScheme>().is_err(), "{scheme}");
     }
+}
+
+/// The words stand in metrics: whoever watches `http` must not be told of `scheme`.
+#[test]
+fn every_refusal_is_counted_under_its_own_word() {
+    let word = |refusal: Refusal| Refusal::WORDS[refusal.number()];
+    for (url, expected) in [
+        ("", "empty"),
+        ("/paid", "not_absolute"),
+        ("http://shop.example.com/", "http"),
+        ("javascript://shop.example.com/", "scheme"),
+        ("HTTPS://shop.example.com/", "scheme_case"),
+        ("com.example.shop:paid", "app_without_authority"),
+        ("otherapp://paid", "unknown_scheme"),
+        ("https://{{id}}.example.com/", "placeholder_in_authority"),
+        ("https://shop.example.com/a^b", "character"),
+        ("https://shop.example.com/%00", "nul"),
+        ("https://user@shop.example.com/", "user_info"),
+        ("https://shop.example.com/../x", "dot_segment"),
+        ("https://shop.example.com/{{id}}%2Fx", "encoded_slash"),
+        ("https://shop.example.com:99999/", "unparsable"),
+        ("https://127.0.0.2/", "ip_address"),
+        ("https://intranet/", "host"),
+        ("https://Shop.example.com/", "not_canonical"),
+        ("https://other.example.com/", "origin_not_allowed"),
+        ("https://shop.example.com/?status=1", "reserved_name"),
+    ] {
+        let origins = [OriginPattern::parse("https://shop.example.com", Mode::Production).expect("an origin")];
+        let schemes = ["com.example.shop".parse().expect("a scheme")];
+        let policy = Policy { mode: Mode::Production, allowed_origins: &origins, app_schemes: &schemes };
+        let template = Template::compile(url).expect("a template");
+        let refusal = policy.check_template(&template, Kind::Order.added_params()).expect_err(url);
+        assert_eq!(word(refusal), expected, "{url}");
+    }
+    assert_eq!(word(Refusal::TooLong), "too_long");
+    assert_eq!(word(Refusal::MalformedPercent), "malformed_percent");
+    assert_eq!(word(Refusal::NoSigningKeys), "no_signing_keys");
 }

@@ -224,6 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_read_in_each_of_its_spellings() {
+        let id = ids().next().expect("an id");
+        let token = keys(&"00".repeat(32)).token(Purpose::Return, id);
+        // The last one consists of hexadecimal digits only, and is base64 all the same: its length says so.
+        for spelling in ["A".repeat(43) + "=", "A".repeat(43)] {
+            assert_eq!(keys(&spelling).open(Purpose::Return, &token), Some(id), "{spelling}");
+        }
+        let upper = HEX.to_uppercase();
+        assert_eq!(keys(&upper).token(Purpose::Return, id), keys(HEX).token(Purpose::Return, id));
+    }
+
+    #[test]
+    fn a_new_line_is_a_key_that_nobody_has() {
+        let [one, other] = [(); 2].map(|()| PageKeys::new_line().expect("randomness"));
+        let id = ids().next().expect("an id");
+        assert_ne!(keys(&one).token(Purpose::Return, id), keys(&other).token(Purpose::Return, id));
+    }
+
+    #[test]
     fn a_key_file_without_good_keys_is_refused() {
         for (text, expected) in [
             ("", InvalidPageKeys::Empty),

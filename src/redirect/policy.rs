@@ -968,6 +968,19 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_of_every_byte_is_found_wherever_it_stands() {
+        for byte in (0..128_u8).map(char::from) {
+            let mark = Marks::of_byte(byte as u8);
+            // Less than a block of bytes, and more.
+            for (len, at) in [(0, 0), (5, 2), (16, 0), (16, 16), (40, 1), (40, 17), (40, 40)] {
+                let text = format!("{}{byte}{}", "a".repeat(at), "a".repeat(len - at));
+                assert_eq!(Marks::of(&text).0, mark, "{text:?}");
+                assert_eq!(Marks::of(&format!("{text}{byte}")).0, mark, "{text:?} and once more");
+            }
+        }
+    }
+
+    #[test]
     fn a_host_that_is_not_sound_or_not_whole_is_not_known() {
         for host in [
             "a",
