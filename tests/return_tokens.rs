@@ -11,7 +11,7 @@ use sha2::Sha256;
 use std::time::Duration;
 use uuid::Uuid;
 use waypost::{
-    model::{Kind, MerchantId, Outcome, SessionId, Timestamp},
+    model::{Kind, MerchantId, Outcome, SessionId, Timestamp, limits},
     redirect::{Claims, SigningKey, SigningKeys, Verdict, Verified, to_pem},
 };
 
@@ -287,6 +287,24 @@ fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
 }
 
 #[test]
+fn what_is_longer_than_ours_can_be_is_altered_even_when_its_signature_holds() {
+    let of_len = |token: &dyn Fn(usize) -> String, len: usize| {
+        (0..len).map(token).find(|token| token.len() == len).unwrap_or_else(|| panic!("no token of {len} bytes"))
+    };
+    let long = |bytes: usize| signed(SEED, &header(), &with(claims(), "status", json!("s".repeat(bytes))));
+    assert_eq!(verdict(&of_len(&long, limits::URL_FILLED_BYTES)), Verdict::Valid);
+    assert_eq!(verdict(&of_len(&long, limits::URL_FILLED_BYTES + 1)), Verdict::Altered);
+    let (start, end) = ("https://a.example.com/?x=", format!("&return_token={}", ours()));
+    for (bytes, expected) in
+        [(limits::RETURNED_URL_BYTES, Verdict::Valid), (limits::RETURNED_URL_BYTES + 1, Verdict::Altered)]
+    {
+        let url = format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()));
+        let verified = Verified::judge_url(&url, Some(&keys(&[SEED])), &merchant("shop"), at(NOW_SECS));
+        assert_eq!(verified.verdict, expected, "{bytes}");
+    }
+}
+
+#[test]
 fn equal_claims_have_one_id_and_others_have_others() {
     let merchant_id = merchant("shop");
     let id = SessionId::new(Kind::Order, Uuid::from_u128(7));
@@ -304,6 +322,9 @@ fn equal_claims_have_one_id_and_others_have_others() {
     ] {
         assert_ne!(first, other);
     }
+    // Whatever id they came with.
+    let claims = Claims::new("i", &merchant_id, id, Outcome::Success, at(NOW_SECS), Duration::from_secs(900));
+    assert_eq!(written(&Claims { token_id: "x".into(), ..claims }).token_id, first);
 }
 
 /// The claims as a token of them says them.

@@ -66,3 +66,19 @@ impl fmt::Display for Issuer {
     limits::ISSUER_BYTES
 )]
 pub struct InvalidIssuer;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_printable_and_needs_no_escape_in_json() {
+        let longest = "i".repeat(limits::ISSUER_BYTES);
+        for text in ["https://pay.example.com", "pay", "~", "!", &longest] {
+            assert_eq!(text.parse::<Issuer>().map(|issuer| issuer.to_string()).as_deref(), Ok(text));
+        }
+        for text in ["", "pay example", "a\"b", "a\\b", "a\tb", "p\u{e4}y", "a\u{7f}b", &format!("{longest}i")] {
+            assert_eq!(text.parse::<Issuer>(), Err(InvalidIssuer), "{text}");
+        }
+    }
+}
