@@ -282,7 +282,12 @@ proptest! {
         let all = Late { organization_name: None, payment_id: Some(&late), status: Some(&late), error_code: None };
         let resolved = Root::at_resolve(id, &merchant_id, &body, all);
         let bound = template.bind(&Root::at_create(id, &merchant_id, &body));
-        prop_assert_eq!(bound.view().render(&resolved), template.view().render(&resolved));
+        let (late, once) = (bound.view().render(&resolved), template.view().render(&resolved));
+        prop_assert_eq!(late.as_str(), once.as_str());
+        prop_assert!(late.unresolved().eq(once.unresolved()));
+        // They are compared as wholes elsewhere.
+        prop_assert_eq!(&late, &once);
+        prop_assert_ne!(late, Template::compile("another").expect("a template").view().render(&resolved));
     }
 
     #[test]
