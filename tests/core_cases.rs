@@ -471,6 +471,36 @@ fn unresolved_placeholders_stay_byte_for_byte_and_are_listed_as_written() {
 }
 
 #[test]
+fn a_filled_template_is_its_url_however_early_its_values_were_bound() {
+    let (id, merchant_id) = (SessionId::new(Kind::Payment, Uuid::from_u128(7)), "m".parse().expect("a merchant id"));
+    let body = serde_json::from_str(r#"{"metadata":{"n":"name"}}"#).expect("a JSON object");
+    let at_resolve = Root::at_resolve(id, &merchant_id, &body, Late::default());
+    let filled = |text: &str| Template::compile(text).expect("a template").view().render(&at_resolve);
+    let text = "https://a.example.com/?{{metadata.n}}=1&{{nope}}";
+    let bound = Template::compile(text).expect("a template").bind(&Root::at_create(id, &merchant_id, &body));
+    let early = bound.view().render(&at_resolve);
+    assert_eq!(early, filled(text));
+    assert_eq!(early.as_str(), "https://a.example.com/?name=1&{{nope}}");
+    assert_ne!(early, filled("https://a.example.com/?{{metadata.n}}=2&{{nope}}"));
+}
+
+#[test]
+fn a_value_that_no_url_has_room_for_is_not_bound() {
+    let (id, merchant_id) = (SessionId::new(Kind::Payment, Uuid::from_u128(7)), "m".parse().expect("a merchant id"));
+    let text = "https://a.example.com/?{{metadata.v}}";
+    let template = Template::compile(text).expect("a template");
+    assert_eq!(template.as_str(), text);
+    let room = 4_096 - "https://a.example.com/?".len();
+    for (bytes, bound) in [(room, true), (room + 1, false), (room + 1_000, false)] {
+        let body = serde_json::json!({"metadata": {"v": "v".repeat(bytes)}});
+        let body = body.as_object().expect("an object").clone();
+        let kept = template.bind(&Root::at_create(id, &merchant_id, &body));
+        assert_eq!(kept.as_str() == text, !bound, "{bytes}");
+        assert_eq!(kept.as_str().len() == 4_096, bound, "{bytes}");
+    }
+}
+
+#[test]
 fn values_are_text_numbers_and_booleans() {
     for (json, expected) in [
         ("50", expect!["50"]),

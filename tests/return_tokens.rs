@@ -166,6 +166,11 @@ fn a_key_that_the_server_does_not_have_is_told_from_an_altered_token() {
     for kid in ["", "../../keys/other", "' OR 1=1 --", "preview"] {
         assert_eq!(verdict(&signed(SEED, &with(header(), "kid", json!(kid)), &claims())), Verdict::UnknownKey, "{kid}");
     }
+    // What no key of ours has a header for is none, whatever key it names.
+    for (name, value) in [("alg", "none"), ("typ", "JOSE")] {
+        let header = with(with(header(), "kid", json!(kid(OTHER_SEED))), name, json!(value));
+        assert_eq!(verdict(&signed(OTHER_SEED, &header, &claims())), Verdict::Altered, "{name}");
+    }
     // Under our name.
     assert_eq!(verdict(&signed(OTHER_SEED, &header(), &claims())), Verdict::Altered);
     // No name at all.
@@ -288,12 +293,12 @@ fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
 
 #[test]
 fn what_is_longer_than_ours_can_be_is_altered_even_when_its_signature_holds() {
-    let of_len = |token: &dyn Fn(usize) -> String, len: usize| {
-        (0..len).map(token).find(|token| token.len() == len).unwrap_or_else(|| panic!("no token of {len} bytes"))
-    };
     let long = |bytes: usize| signed(SEED, &header(), &with(claims(), "status", json!("s".repeat(bytes))));
-    assert_eq!(verdict(&of_len(&long, limits::URL_FILLED_BYTES)), Verdict::Valid);
-    assert_eq!(verdict(&of_len(&long, limits::URL_FILLED_BYTES + 1)), Verdict::Altered);
+    let sizes: Vec<usize> = (0..limits::URL_FILLED_BYTES).collect();
+    let fits = sizes.partition_point(|bytes| long(*bytes).len() <= limits::URL_FILLED_BYTES) - 1;
+    assert_eq!(long(fits).len(), limits::URL_FILLED_BYTES);
+    assert_eq!(verdict(&long(fits)), Verdict::Valid);
+    assert_eq!(verdict(&long(fits + 1)), Verdict::Altered);
     let (start, end) = ("https://a.example.com/?x=", format!("&return_token={}", ours()));
     for (bytes, expected) in
         [(limits::RETURNED_URL_BYTES, Verdict::Valid), (limits::RETURNED_URL_BYTES + 1, Verdict::Altered)]
