@@ -1,5 +1,6 @@
 //! A decision told in sentences: what happened, where the buyer goes, why, and what to change if that is not what was
-//! meant; for people, and for programs with a [`Code`] for each sentence. Says nothing of a session that `waypost resolve` would not print, and shortens return tokens.
+//! meant; for people, and for programs with a [`Code`] for each sentence. Says nothing of a session that `waypost resolve`
+//! would not print, and shortens return tokens.
 
 use super::{outcome, redirect, table::visible, time};
 use crate::{

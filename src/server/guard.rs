@@ -93,10 +93,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
             return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
         }
-        let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(this.left.min(buffer.remaining())));
-        let read = Pin::new(&mut this.stream).poll_read(cx, &mut turn);
-        let bytes = turn.filled().len();
-        buffer.advance(bytes);
+        let had = buffer.filled().len();
+        let read = if buffer.remaining() <= this.left {
+            Pin::new(&mut this.stream).poll_read(cx, buffer)
+        } else {
+            let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(this.left));
+            let read = Pin::new(&mut this.stream).poll_read(cx, &mut turn);
+            let bytes = turn.filled().len();
+            buffer.advance(bytes);
+            read
+        };
+        let bytes = buffer.filled().len() - had;
         if read.is_ready() {
             this.left -= bytes;
         } else {

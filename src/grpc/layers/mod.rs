@@ -1,6 +1,7 @@
 //! What every call passes on its way to its service, outermost first.
 //!
-//! None of them allocates for a call that goes well, except that [`authenticate`], when it is on, gives it its caller. All of them are always ready: they refuse rather than wait.
+//! None of them allocates for a call that goes well, except that [`authenticate`], when it is on, gives it its caller. All
+//! of them are always ready: they refuse rather than wait.
 pub mod authenticate;
 pub mod deadline;
 pub mod foreign;
