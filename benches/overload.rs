@@ -1,11 +1,12 @@
 //! More load than a server can bear, as ratios of one run: `cargo bench --bench overload`.
 //!
-//! The server has one worker on one core, the load the other. What it can do is measured first, with some calls always in
+//! The server has one worker on one core, the load the other. What it can do is measured with some calls always in
 //! progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections, while
-//! somebody else asks for its health. The call is the most expensive one with a small request, as a refusal has to be
+//! somebody else asks for its health; and so on in turn. Each overload is compared with the capacity before and after it,
+//! as a machine that is shared is never the same for long. The call is the most expensive one with a small request, as a refusal has to be
 //! much cheaper than a call for this to be borne: `PreviewRedirects` of a checkout whose five URLs are of the greatest
 //! length. The cheapest one, `ResolveRedirect`, is measured as well, under as much load as one core can make.
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 5).
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 2), `WAYPOST_BENCH_ROUNDS` their number (default 7).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
@@ -43,8 +44,13 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 fn main() {
     let tests = !env::args().any(|arg| arg == "--bench");
-    let seconds = env::var("WAYPOST_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5.0);
-    let length = Duration::from_secs_f64(if tests { 0.1 } else { seconds });
+    let number = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (seconds, rounds) = if tests {
+        (0.1, 1)
+    } else {
+        (number("WAYPOST_BENCH_SECONDS", 2.0), number("WAYPOST_BENCH_ROUNDS", 7.0) as usize)
+    };
+    let length = Duration::from_secs_f64(seconds);
     let server = Server::waypost("warn");
     pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -62,13 +68,33 @@ fn main() {
         let load = Load { server: &server, connections, health, length };
         for (name, work) in [("PreviewRedirects", preview), ("ResolveRedirect", resolve)] {
             // Unmeasured at first.
-            load.at_capacity(&work, length / 5).await;
-            let capacity = load.at_capacity(&work, length).await;
-            capacity.tell(&format!("{name}, {IN_FLIGHT_AT_CAPACITY} in progress"), length);
-            let rate = 10.0 * capacity.answered.len() as f64 / length.as_secs_f64();
-            let overload = load.at_rate(&work, rate).await;
-            overload.tell(&format!("{name}, ten times as many offered"), length);
-            overload.compare(&capacity, length);
+            load.at_capacity(&work, length).await;
+            let mut before = load.at_capacity(&work, length).await;
+            let mut ratios = Vec::new();
+            for round in 0..rounds {
+                let rate = 10.0 * before.answered.len() as f64 / length.as_secs_f64();
+                let overload = load.at_rate(&work, rate).await;
+                let after = load.at_capacity(&work, length).await;
+                if round == 0 {
+                    before.tell(&format!("{name}, {IN_FLIGHT_AT_CAPACITY} in progress"), length);
+                    overload.tell(&format!("{name}, ten times as many offered"), length);
+                }
+                ratios.push(overload.beside(&before, &after));
+                before = after;
+            }
+            println!("{name}, medians of {rounds} rounds (least to most), beside the capacity before and after");
+            let told = [
+                "offered, times the capacity",
+                "answered, % of those at capacity",
+                "p99 of the answered, times that at capacity",
+                "refusals within 5 ms, %",
+                "p99 of health, ms",
+            ];
+            for (at, what) in told.into_iter().enumerate() {
+                let mut values: Vec<f64> = ratios.iter().map(|round| round[at]).collect();
+                values.sort_by(f64::total_cmp);
+                println!("  {what:<44} {:>7.2} ({:.2} to {:.2})", values[rounds / 2], values[0], values[rounds - 1]);
+            }
         }
     });
 }
@@ -151,19 +177,18 @@ impl Seen {
         );
     }
 
-    fn compare(&self, capacity: &Self, length: Duration) {
-        let offered = self.answered.len() + self.refused.len() + self.held_back;
-        let goodput = self.answered.len() as f64 / capacity.answered.len() as f64;
-        let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99) as f64;
-        let in_time = 100.0 * self.refused.quantile_below(5_000);
-        println!(
-            "  offered {:.1} times the capacity: goodput {:.0} %, p99 of the answered {:.2} times that at capacity, {:.1} % of the refusals within 5 ms, health {} times",
-            offered as f64 / length.as_secs_f64() / (capacity.answered.len() as f64 / length.as_secs_f64()),
-            100.0 * goodput,
-            p99(self) / p99(capacity),
-            in_time,
-            self.health.len()
-        );
+    /// In the order in which they are told.
+    fn beside(&self, before: &Self, after: &Self) -> [f64; 5] {
+        let mean = |of: &dyn Fn(&Self) -> u64| (of(before) + of(after)) as f64 / 2.0;
+        let capacity = mean(&|seen| seen.answered.len());
+        let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99);
+        [
+            (self.answered.len() + self.refused.len() + self.held_back) as f64 / capacity,
+            100.0 * self.answered.len() as f64 / capacity,
+            p99(self) as f64 / mean(&p99),
+            100.0 * self.refused.quantile_below(5_000),
+            self.health.value_at_quantile(0.99) as f64 / 1_000.0,
+        ]
     }
 }
 

@@ -1,8 +1,8 @@
 //! The whole server in one run, as ratios: `cargo bench --bench server`.
 //!
 //! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same with a
-//! line of the log for each call, the same over streams (`ResolveRedirects`) with as many and with more in flight,
-//! `Health/Check` of the same process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the
+//! line of the log for each call, the same over streams (`ResolveRedirects`) with as many and with more in flight and over
+//! a single stream with as many in flight as all of these together, `Health/Check` of the same process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the
 //! same service on tonic's own server with its defaults, and streams to a Waypost with two workers.
 //!
 //! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it
@@ -78,12 +78,13 @@ fn main() {
             Target::new("waypost ResolveRedirect", &waypost, resolving).await,
             Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
             Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
-            Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed).await },
+            Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed.clone()).await },
+            Target::new("all over one stream", &waypost, streamed).await.over_one(CONNECTIONS * IN_FLIGHT),
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
             Target { in_flight: 256, ..Target::new("the same on two workers", &doubled, doubled_streamed).await },
-            Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.alone(),
-            Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.alone(),
+            Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.over_one(1),
+            Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.over_one(1),
         ];
         for round in 0..=rounds {
             for target in &mut targets {
@@ -150,10 +151,10 @@ impl<'s> Target<'s> {
         Self { name, server, connections, requests: requests.into(), in_flight: IN_FLIGHT, rounds: Vec::new() }
     }
 
-    /// One call at a time.
-    fn alone(mut self) -> Self {
+    /// Over one connection, with so many in flight.
+    fn over_one(mut self, in_flight: usize) -> Self {
         self.connections.truncate(1);
-        Self { in_flight: 1, ..self }
+        Self { in_flight, ..self }
     }
 
     async fn measure(&self, length: Duration) -> Measured {
@@ -262,7 +263,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 9]) {
+fn report(targets: &[Target<'_>; 10]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -278,9 +279,10 @@ fn report(targets: &[Target<'_>; 9]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, logged, stream, wide, health, stock, doubled, resolve_alone, health_alone] = targets;
+    let [resolve, logged, stream, wide, single, health, stock, doubled, resolve_alone, health_alone] = targets;
     let rate = |measured: &Measured| measured.calls_per_second;
-    for (one, other) in [(resolve, health), (logged, resolve), (resolve, stock), (stream, resolve), (wide, resolve)] {
+    let streams = [(stream, resolve), (wide, resolve), (single, resolve)];
+    for (one, other) in [(resolve, health), (logged, resolve), (resolve, stock)].into_iter().chain(streams) {
         println!("{} is {} times {}", one.name, ratio(one, other, rate), other.name);
     }
     let p50 = |measured: &Measured| measured.p50_micros as f64;
@@ -307,7 +309,7 @@ async fn resolves(server: &Server, sessions: usize) -> Vec<(&'static str, Bytes)
     let text = |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.into())) };
     let create = CreatePaymentRequest {
         merchant_id: "6CQXXXXXXXYE1".into(),
-        customer_email: "[email protected]".into(),
+        customer_email: "ana@example.com".into(),
         items: vec![PaymentItem { r#type: "PAYMENT_INTENT".into(), price: "50".into(), currency: "USD".into() }],
         metadata: Some(prost_types::Struct { fields: metadata.map(|(key, value)| (key.to_owned(), text(value))).into() }),
         redirect_url: "https://example.com/redirect?id={{id}}&metadata-value-spaced={{metadata[another example]}}&metadata-value-normal={{metadata.example}}&item={{items[0].type}}&payment={{payment_id}}".into(),

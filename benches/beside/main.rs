@@ -2,7 +2,7 @@
 //! prepared before, `cargo bench --bench beside`.
 //!
 //! `ResolveRedirect` of the same session over each service in turn, round after round: `waypost serve` with sessions in
-//! memory; tonic with a regular expression and `query_pairs_mut` ([`naive`]); and Python's grpcio, Node's grpc-js and
+//! memory, as `scripts/static` builds it for production and as cargo builds it; tonic with a regular expression and `query_pairs_mut` ([`naive`]); and Python's grpcio, Node's grpc-js and
 //! grpc-go, each as its users write it (`python/`, `node/`, `go/`). Before anything is measured, all have to give the
 //! same answer. Each server has one core, the same for all, and the load another; ratios are taken within a round.
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9),
@@ -104,13 +104,18 @@ impl Service {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (beside, prepared) = (repository.join("benches/beside"), repository.join("target/beside"));
         let python = repository.join("target/client-tools/bin/python");
-        let mut services = vec![
-            Self::start("Waypost", on_the_core(Path::new(env!("CARGO_BIN_EXE_waypost"))).args(WAYPOST)),
-            Self::start(
-                "tonic, naive resolve",
-                on_the_core(&env::current_exe().expect("this program")).env(ROLE, "naive"),
-            ),
-        ];
+        let (cargos, productions) = (Path::new(env!("CARGO_BIN_EXE_waypost")), prepared.join("waypost"));
+        let mut services = Vec::new();
+        let mut start_waypost = |name, program| services.push(Self::start(name, on_the_core(program).args(WAYPOST)));
+        if productions.exists() {
+            start_waypost("Waypost", &productions);
+            start_waypost("Waypost, built by cargo", cargos);
+        } else {
+            println!("SKIPPED: Waypost as it is built for production, which `scripts/compare` prepares");
+            start_waypost("Waypost", cargos);
+        }
+        let mut naive = on_the_core(&env::current_exe().expect("this program"));
+        services.push(Self::start("tonic, naive resolve", naive.env(ROLE, "naive")));
         let mut others: [(_, _, Command); 3] = [
             ("Go grpc-go", prepared.join("go/server"), on_the_core(&prepared.join("go/server"))),
             ("Node grpc-js", beside.join("node/node_modules"), on_the_core(Path::new("node"))),

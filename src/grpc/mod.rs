@@ -5,7 +5,6 @@ pub mod auth;
 pub mod edge;
 mod from_proto;
 pub mod health;
-pub mod lateness;
 pub mod layers;
 pub mod limits;
 mod merchant_service;

@@ -10,7 +10,7 @@
 //! [`Phase`] for how it ends.
 
 use super::{
-    from_proto, lateness,
+    from_proto,
     layers::{
         deadline::{TimeOfEach, exceeded},
         foreign::explain,
@@ -26,6 +26,7 @@ use crate::{
     model::Tenants,
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
+    server::lateness,
     telemetry::metrics::{STREAMED_RESOLVES, Shed},
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};

@@ -11,16 +11,21 @@
 //! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
+//!
+//! While the worker is [late](super::lateness), what has come on a connection is read together each [`LATE_READ_EVERY`]:
+//! most of it is refused, and refusals that are read and written together cost half of what they cost one by one.
 
 use super::{
     drain::Drain,
-    limits::{LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
+    lateness,
+    limits::{LATE_READ_EVERY, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
 use std::{
+    cell::Cell,
     future::Future,
     io,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -31,6 +36,15 @@ use tokio::{
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`, RFC 9113 section 3.4.
 const PREFACE_BYTES: usize = 24;
+
+thread_local! {
+    static TURN_IS_OVER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the connection that this thread polled last has been read as much as it may in one turn.
+pub(super) fn turn_is_over() -> bool {
+    TURN_IS_OVER.get()
+}
 
 /// A stream whose peer must begin in time, and read.
 pub(super) struct Guarded<T> {
@@ -43,6 +57,8 @@ pub(super) struct Guarded<T> {
     turn: usize,
     /// What of it is left.
     left: usize,
+    /// Ready when a late worker reads again.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 struct Opening {
@@ -55,7 +71,7 @@ impl<T> Guarded<T> {
     pub(super) fn new(stream: T, timeout: Duration, drain: &Drain) -> Self {
         let opening =
             Opening { missing_bytes: PREFACE_BYTES, timeout: Box::pin(sleep(timeout)), drain: Box::pin(drain.begun()) };
-        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn: READ_TURN, left: READ_TURN }
+        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn: READ_TURN, left: READ_TURN, rest: None }
     }
 
     /// Passes on how writing went, and fails when it has not gone on for too long.
@@ -87,17 +103,22 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        TURN_IS_OVER.set(this.left == 0);
+        if let Some(rest) = &mut this.rest {
+            ready!(rest.as_mut().poll(cx));
+            this.rest = None;
+        }
         if this.left == 0 {
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
             // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
             return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
         }
-        let had = buffer.filled().len();
-        let read = if buffer.remaining() <= this.left {
+        let (had, room) = (buffer.filled().len(), this.left.min(buffer.remaining()));
+        let read = if room == buffer.remaining() {
             Pin::new(&mut this.stream).poll_read(cx, buffer)
         } else {
-            let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(this.left));
+            let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(room));
             let read = Pin::new(&mut this.stream).poll_read(cx, &mut turn);
             let bytes = turn.filled().len();
             buffer.advance(bytes);
@@ -106,6 +127,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         let bytes = buffer.filled().len() - had;
         if read.is_ready() {
             this.left -= bytes;
+            // That was all for now, and asking would only tell that.
+            if bytes < room && lateness::is_late() {
+                this.rest = Some(Box::pin(sleep(LATE_READ_EVERY)));
+            }
         } else {
             (this.turn, this.left) = (READ_TURN, READ_TURN);
         }
@@ -195,6 +220,29 @@ mod tests {
             let less = [READ_TURN, READ_TURN / 2, READ_TURN / 4, READ_TURN / 8, READ_TURN / 8, LEAST_READ_TURN];
             assert_eq!(turns, less, "round {round}");
             // Nothing is left, which is an end.
+            tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_worker_reads_what_came_in_a_while_together() {
+        let (mut peer, stream) = duplex(READ_TURN);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        let mut bytes = [0; READ_TURN];
+        for late in [false, true, false] {
+            lateness::pretend(late);
+            peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
+            assert_eq!(guarded.read(&mut bytes).await.unwrap(), PREFACE_BYTES);
+            let before = tokio::time::Instant::now();
+            for _ in 0..3 {
+                peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(guarded.read(&mut bytes).await.unwrap(), 3 * PREFACE_BYTES);
+            assert_eq!(before.elapsed() >= LATE_READ_EVERY, late);
+            // Not late any more, so that the next round begins without a rest.
+            lateness::pretend(false);
             tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
         }
     }

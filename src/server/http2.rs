@@ -1,16 +1,27 @@
 //! HTTP/2 on a connection: hyper with settings that bound what a peer can make us do.
+//!
+//! Each call is a task of its own. While the worker is [late](lateness), a call is first looked at in the turn of its
+//! connection: what is refused then is read, refused and told together, without waiting for those that are served.
 
 use super::{
     connection::{End, Life, Protocol},
-    guard::Guarded,
-    limits,
+    guard::{Guarded, turn_is_over},
+    lateness, limits,
     peer::PeerNames,
     stream::Stream,
     unread::Unread,
 };
-use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::{cell::RefCell, convert::Infallible, error::Error, future::Future, pin::Pin};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    error::Error,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
 /// Serves a service over HTTP/2, with prior knowledge as gRPC does, or as a TLS handshake agreed. Requests of a peer that
 /// has shown a certificate have its [`PeerNames`] as an extension.
@@ -19,13 +30,13 @@ use std::{cell::RefCell, convert::Infallible, error::Error, future::Future, pin:
 /// ready would hold up the whole connection. `poll_ready` is not asked.
 pub struct Http2<S> {
     service: S,
-    builder: http2::Builder<TokioExecutor>,
+    builder: http2::Builder<InTurn>,
 }
 
 impl<S> Http2<S> {
     /// The service is cloned once per connection.
     pub fn new(service: S) -> Self {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(InTurn);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits::MAX_CONCURRENT_STREAMS)
@@ -60,7 +71,7 @@ where
             let mut unread = std::pin::pin!(unread.too_long());
             tokio::select! {
                 biased;
-                result = connection.as_mut() => return End::from(result),
+                result = poll_fn(|cx| poll_turn(connection.as_mut(), cx)) => return End::from(result),
                 () = unread.as_mut() => return End::unread(),
                 () = life.drain.begun() => {}
                 () = tokio::time::sleep(life.max_age) => {}
@@ -68,12 +79,65 @@ where
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
-                result = connection => End::from(result),
+                result = poll_fn(|cx| poll_turn(connection.as_mut(), cx)) => End::from(result),
                 () = unread => End::unread(),
                 () = life.drain.stopped() => End::Cut,
                 () = tokio::time::sleep(limits::LAST_ANSWERS) => End::Cut,
             }
         })
+    }
+}
+
+thread_local! {
+    /// Calls that came on the connection which this late worker polls.
+    static ARRIVED: Cell<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>> = const { Cell::new(Vec::new()) };
+}
+
+/// Makes calls tasks, or hands them to [`poll_turn`].
+#[derive(Clone)]
+struct InTurn;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
+    fn execute(&self, call: F) {
+        if !lateness::is_late() {
+            tokio::spawn(call);
+            return;
+        }
+        let mut arrived = ARRIVED.take();
+        arrived.push(Box::pin(call));
+        ARRIVED.set(arrived);
+    }
+}
+
+/// Polls a connection, looks at the calls that came on it, and lets it write the answers if its turn is not over.
+fn poll_turn<C: Future>(mut connection: Pin<&mut C>, cx: &mut Context<'_>) -> Poll<C::Output> {
+    let polled = connection.as_mut().poll(cx);
+    if !begin_arrived() || polled.is_ready() || turn_is_over() {
+        return polled;
+    }
+    // Once only: a caller who sends as fast as it is answered would keep all others waiting. Answers wake the task of
+    // their connection, so those of calls that came meanwhile are written in its next turn.
+    let polled = connection.poll(cx);
+    begin_arrived();
+    polled
+}
+
+/// Whether there were any.
+fn begin_arrived() -> bool {
+    let arrived = ARRIVED.take();
+    let any = !arrived.is_empty();
+    arrived.into_iter().for_each(begin);
+    any
+}
+
+/// Polls a call once. If it is not done by then it becomes a task, which polls it again in any case, so that this poll
+/// needs no waker.
+fn begin(mut call: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    // Unwind safe: after a panic the call is only dropped, as it would be as a task. Its stream is reset then.
+    match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut Context::from_waker(Waker::noop())))) {
+        Ok(Poll::Ready(())) => {}
+        Ok(Poll::Pending) => drop(tokio::spawn(call)),
+        Err(_) => tracing::error!("an answer panicked"),
     }
 }
 
@@ -103,5 +167,90 @@ where
             request.extensions_mut().insert(peer.clone());
         }
         self.service.borrow_mut().call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use tokio::task::yield_now;
+
+    /// Counts what happened, from futures that have to be sent.
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicUsize>);
+
+    impl Count {
+        fn add(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn get(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// What a connection's turn does in which these calls came: how many were done when the connection was polled again,
+    /// if it was.
+    async fn turn<const N: usize>(calls: [Call; N], done: &Count) -> Vec<usize> {
+        let (mut calls, mut seen) = (Some(calls), Vec::new());
+        let mut connection = std::pin::pin!(poll_fn(|_| {
+            match calls.take() {
+                Some(calls) => calls.into_iter().for_each(|call| InTurn.execute(call)),
+                None => seen.push(done.get()),
+            }
+            Poll::<()>::Pending
+        }));
+        let polled = poll_fn(|cx| Poll::Ready(poll_turn(connection.as_mut(), cx))).await;
+        assert!(polled.is_pending());
+        seen
+    }
+
+    /// A call that is done after so many turns of others.
+    fn call(done: &Count, after: usize) -> Call {
+        let done = done.clone();
+        Box::pin(async move {
+            for _ in 0..after {
+                yield_now().await;
+            }
+            done.add();
+        })
+    }
+
+    #[tokio::test]
+    async fn a_late_worker_looks_at_calls_in_the_turn_of_their_connection_and_writes_what_they_answer() {
+        for late in [false, true] {
+            lateness::pretend(late);
+            let done = Count::default();
+            assert_eq!(turn([call(&done, 0)], &done).await, if late { vec![1] } else { vec![] });
+            yield_now().await;
+            assert_eq!(done.get(), 1);
+        }
+        lateness::pretend(false);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_has_to_wait_goes_on_as_a_task() {
+        lateness::pretend(true);
+        let done = Count::default();
+        assert_eq!(turn([call(&done, 1)], &done).await, [0]);
+        while done.get() == 0 {
+            yield_now().await;
+        }
+        lateness::pretend(false);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_ends_neither_its_connection_nor_the_calls_beside_it() {
+        lateness::pretend(true);
+        let done = Count::default();
+        let panics = Box::pin(async { panic!("a fault") });
+        assert_eq!(turn([panics, call(&done, 0)], &done).await, [1]);
+        lateness::pretend(false);
     }
 }

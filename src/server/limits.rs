@@ -116,6 +116,9 @@ pub(super) const READ_TURN: usize = 8 * 1024;
 /// millisecond.
 pub(super) const LEAST_READ_TURN: usize = 1024;
 
+/// How often a late worker reads a connection: as long as it lets a call wait, so that who is refused is told within 5 ms.
+pub(super) const LATE_READ_EVERY: Duration = Duration::from_millis(2);
+
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
 /// shortest one less. Every part of an answer, 64 KiB at most for ours, has to be read in that time: 4 KiB a second.
 pub(super) const UNREAD_AGE: Duration = Duration::from_secs(5);

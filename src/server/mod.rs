@@ -25,6 +25,7 @@ mod connection;
 mod drain;
 mod guard;
 mod http2;
+pub mod lateness;
 mod limits;
 mod peer;
 mod stream;

@@ -1,5 +1,5 @@
-//! Refuses calls at once while as many as the server takes are in progress, or their worker is [late](crate::grpc::lateness): a queue
-//! would only make everyone late.
+//! Refuses calls at once while as many as the server takes are in progress, or their worker is
+//! [late](crate::server::lateness): a queue would only make everyone late.
 //!
 //! Health is never refused: a server that is full is not ill, and killing it would make the others fuller. A stream
 //! counts until its answer begins; how many there can be, and how much they may have in progress, is bounded by the
@@ -8,11 +8,11 @@
 use super::Response;
 use crate::{
     grpc::{
-        lateness::Queued,
         limits::{MAX_REQUEST_BYTES, PATIENCE_WITH_REFUSED, RETRY_AFTER_OVERLOAD},
         status,
     },
     proto::v1::ErrorReason,
+    server::lateness::Queued,
     telemetry::metrics,
 };
 use bytes::Buf;
@@ -113,6 +113,10 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Counted<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if this.queued.as_mut().is_some_and(|queued| !queued.has_its_turn()) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Some(queued) = this.queued.take() else { return this.call.poll(cx) };
         let Some(begun) = queued.begin() else { return Poll::Ready(Ok(refusal())) };
         let polled = this.call.poll(cx);

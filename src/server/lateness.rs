@@ -77,6 +77,8 @@ pub struct Queued {
     since: Instant,
     /// It and those that stood before it.
     place: u32,
+    /// Whether it is asked in the turn of its connection, which is not its own.
+    before_its_turn: bool,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -87,6 +89,11 @@ impl Queued {
     /// Queues a call that has just arrived. `None` when it is to be refused.
     pub fn arrive() -> Option<Self> {
         WORKER.with(|worker| worker.arrive(Instant::now()))
+    }
+
+    /// Whether the call's turn has come. Asked each time that the call is polled.
+    pub fn has_its_turn(&mut self) -> bool {
+        !std::mem::replace(&mut self.before_its_turn, false)
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -116,6 +123,17 @@ impl Begun {
             WORKER.with(|worker| worker.earn(since.elapsed()));
         }
     }
+}
+
+/// Whether calls are refused. Those that arrive then are looked at in the turn of their connection.
+pub(super) fn is_late() -> bool {
+    WORKER.with(|worker| worker.late.get())
+}
+
+/// Makes this thread's worker late, or not.
+#[cfg(test)]
+pub(super) fn pretend(late: bool) {
+    WORKER.with(|worker| worker.late.set(late));
 }
 
 /// A request of a stream has its turn now. `None` when it is to be refused.
@@ -174,7 +192,7 @@ impl Worker {
             return None;
         }
         self.queued.set(place);
-        Some(Queued { since: now, place })
+        Some(Queued { since: now, place, before_its_turn: self.late.get() })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
