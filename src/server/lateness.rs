@@ -30,8 +30,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin. Callers who are refused wait up to twice as long to be told,
-/// once for their connection's turn and once for their answer's, which is to be below [`TARGET`].
+/// The longest wait that a late worker lets a call begin. Callers who are refused are told in their connection's turn,
+/// which they wait for about as long once they are read: together below [`TARGET`].
 const QUEUE: Duration = Duration::from_millis(2);
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
