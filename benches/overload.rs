@@ -1,12 +1,13 @@
 //! More load than a server can bear, as ratios of one run: `cargo bench --bench overload`.
 //!
 //! The server has one worker on one core, the load the other. What it can do is measured with some calls always in
-//! progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections, while
-//! somebody else asks for its health; and so on in turn. Each overload is compared with the capacity before and after it,
-//! as a machine that is shared is never the same for long. The call is the most expensive one with a small request, as a refusal has to be
-//! much cheaper than a call for this to be borne: `PreviewRedirects` of a checkout whose five URLs are of the greatest
-//! length. The cheapest one, `ResolveRedirect`, is measured as well, under as much load as one core can make.
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 2), `WAYPOST_BENCH_ROUNDS` their number (default 7).
+//! progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections,
+//! while somebody else asks for its health; and so on in turn. Each overload is compared with the capacity before
+//! and after it, as a machine that is shared is never the same for long. The call is the most expensive one with a
+//! small request, as a refusal has to be much cheaper than a call for this to be borne: `PreviewRedirects` of a
+//! checkout whose five URLs are of the greatest length. The cheapest one, `ResolveRedirect`, is measured as well,
+//! under as much load as one core can make. `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 2),
+//! `WAYPOST_BENCH_ROUNDS` their number (default 7).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
@@ -48,7 +49,7 @@ fn main() {
     let (seconds, rounds) = if tests {
         (0.1, 1)
     } else {
-        (number("WAYPOST_BENCH_SECONDS", 2.0), number("WAYPOST_BENCH_ROUNDS", 7.0) as usize)
+        (number("WAYPOST_BENCH_SECONDS", 2.0), number("WAYPOST_BENCH_ROUNDS", 7.0).max(1.0) as usize)
     };
     let length = Duration::from_secs_f64(seconds);
     let server = Server::waypost("warn");

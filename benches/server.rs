@@ -1,15 +1,17 @@
 //! The whole server in one run, as ratios: `cargo bench --bench server`.
 //!
-//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same with a
-//! line of the log for each call, the same over streams (`ResolveRedirects`) with as many and with more in flight and over
-//! a single stream with as many in flight as all of these together, `Health/Check` of the same process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the
-//! same service on tonic's own server with its defaults, and streams to a Waypost with two workers.
+//! These are measured in turn, round after round: `ResolveRedirect` of `waypost serve` with `--log warn`, the same
+//! with a line of the log for each call, the same over streams (`ResolveRedirects`) with as many and with more in
+//! flight and over a single stream with as many in flight as all of these together, `Health/Check` of the same
+//! process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the same service on
+//! tonic's own server with its defaults, and streams to a Waypost with two workers.
 //!
-//! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than what it
-//! measures. Two workers have both cores and share one of them with the load: what counts there is what a request costs
-//! them, and it is a stream's, as the load can make enough of these.
+//! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than
+//! what it measures. Two workers have both cores and share one of them with the load: what counts there is what a
+//! request costs them, and it is a stream's, as the load can make enough of these.
 //!
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9).
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number
+//! (default 9).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]

@@ -1,11 +1,12 @@
-//! Waypost beside what a team would write instead, in one run, as ratios: `scripts/compare`, or, for those that it has
-//! prepared before, `cargo bench --bench beside`.
+//! Waypost beside what a team would write instead, in one run, as ratios: `scripts/compare`, or, for those that it
+//! has prepared before, `cargo bench --bench beside`.
 //!
-//! `ResolveRedirect` of the same session over each service in turn, round after round: `waypost serve` with sessions in
-//! memory, as `scripts/static` builds it for production and as cargo builds it; tonic with a regular expression and `query_pairs_mut` ([`naive`]); and Python's grpcio, Node's grpc-js and
-//! grpc-go, each as its users write it (`python/`, `node/`, `go/`). Before anything is measured, all have to give the
-//! same answer. Each server has one core, the same for all, and the load another; ratios are taken within a round.
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9),
+//! `ResolveRedirect` of the same session over each service in turn, round after round: `waypost serve` with
+//! sessions in memory, as `scripts/static` builds it for production and as cargo builds it; tonic with a regular
+//! expression and `query_pairs_mut` ([`naive`]); and Python's grpcio, Node's grpc-js and grpc-go, each as its users
+//! write it (`python/`, `node/`, `go/`). Before anything is measured, all have to give the same answer. Each server
+//! has one core, the same for all, and the load another; ratios are taken within a round. `WAYPOST_BENCH_SECONDS`
+//! is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number (default 9),
 //! `WAYPOST_BENCH_CHART` a file for the chart.
 
 mod chart;

@@ -12,13 +12,13 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! While the worker is [late](super::lateness), what has come on a connection is read together each [`LATE_READ_EVERY`]:
-//! most of it is refused, and refusals that are read and written together cost half of what they cost one by one.
+//! And while the worker is [late](super::lateness) and has enough to do, a connection rests for [`LATE_REST`] once it was
+//! read: most of what comes is refused, and refusals that are read and written together cost less than one by one.
 
 use super::{
     drain::Drain,
     lateness,
-    limits::{LATE_READ_EVERY, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
+    limits::{LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
 use std::{
     cell::Cell,
@@ -41,9 +41,9 @@ thread_local! {
     static TURN_IS_OVER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the connection that this thread polled last has been read as much as it may in one turn.
+/// Whether a connection has been read as much as it may in one turn since this was asked last.
 pub(super) fn turn_is_over() -> bool {
-    TURN_IS_OVER.get()
+    TURN_IS_OVER.take()
 }
 
 /// A stream whose peer must begin in time, and read.
@@ -103,12 +103,12 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        TURN_IS_OVER.set(this.left == 0);
         if let Some(rest) = &mut this.rest {
             ready!(rest.as_mut().poll(cx));
             this.rest = None;
         }
         if this.left == 0 {
+            TURN_IS_OVER.set(true);
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
             // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
@@ -127,9 +127,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         let bytes = buffer.filled().len() - had;
         if read.is_ready() {
             this.left -= bytes;
-            // That was all for now, and asking would only tell that.
-            if bytes < room && lateness::is_late() {
-                this.rest = Some(Box::pin(sleep(LATE_READ_EVERY)));
+            // That was all for now: an end, as when nothing can be read.
+            if bytes < room && lateness::has_enough_to_do() {
+                this.rest = Some(Box::pin(sleep(LATE_REST)));
+                (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
             (this.turn, this.left) = (READ_TURN, READ_TURN);
@@ -230,20 +231,32 @@ mod tests {
         let phases = Phases::new();
         let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
         let mut bytes = [0; READ_TURN];
-        for late in [false, true, false] {
-            lateness::pretend(late);
+        for queued in [None, Some(0), Some(100)] {
+            let _late = queued.map(lateness::pretend);
             peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
             assert_eq!(guarded.read(&mut bytes).await.unwrap(), PREFACE_BYTES);
             let before = tokio::time::Instant::now();
             for _ in 0..3 {
                 peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             assert_eq!(guarded.read(&mut bytes).await.unwrap(), 3 * PREFACE_BYTES);
-            assert_eq!(before.elapsed() >= LATE_READ_EVERY, late);
-            // Not late any more, so that the next round begins without a rest.
-            lateness::pretend(false);
-            tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
+            // Not when it would stand idle.
+            assert_eq!(before.elapsed() >= LATE_REST, queued == Some(100));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_a_late_worker_reads_in_parts_comes_to_an_end_each_time() {
+        let (mut peer, stream) = duplex(READ_TURN);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        let _late = lateness::pretend(100);
+        for _ in 0..4 {
+            let mut bytes = [0; READ_TURN];
+            peer.write_all(&[b'P'; READ_TURN / 2]).await.unwrap();
+            assert_eq!(guarded.read(&mut bytes).await.unwrap(), READ_TURN / 2);
+            assert_eq!((guarded.turn, guarded.left), (READ_TURN, READ_TURN));
         }
     }
 

@@ -17,6 +17,7 @@
 use crate::telemetry::metrics::Shed;
 use std::{
     cell::Cell,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -30,8 +31,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin. Callers who are refused are told in their connection's turn,
-/// which they wait for about as long once they are read: together below [`TARGET`].
+/// The longest wait that a late worker lets a call begin. It is also about the wait of a connection for its turn, in which
+/// those who are refused are told.
 const QUEUE: Duration = Duration::from_millis(2);
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
@@ -77,7 +78,7 @@ pub struct Queued {
     since: Instant,
     /// It and those that stood before it.
     place: u32,
-    /// Whether it is asked in the turn of its connection, which is not its own.
+    /// Whether it is polled in the turn of its connection, which is not its own.
     before_its_turn: bool,
 }
 
@@ -91,9 +92,13 @@ impl Queued {
         WORKER.with(|worker| worker.arrive(Instant::now()))
     }
 
-    /// Whether the call's turn has come. Asked each time that the call is polled.
-    pub fn has_its_turn(&mut self) -> bool {
-        !std::mem::replace(&mut self.before_its_turn, false)
+    /// Ready when the call's turn has come.
+    pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.before_its_turn, false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -127,13 +132,34 @@ impl Begun {
 
 /// Whether calls are refused. Those that arrive then are looked at in the turn of their connection.
 pub(super) fn is_late() -> bool {
-    WORKER.with(|worker| worker.late.get())
+    WORKER.with(|worker| worker.is_late(Instant::now))
 }
 
-/// Makes this thread's worker late, or not.
+/// Whether calls are refused, and enough are not to be worked at.
+pub(super) fn has_enough_to_do() -> bool {
+    WORKER.with(|worker| worker.queued.get() >= ALWAYS_QUEUED && worker.is_late(Instant::now))
+}
+
+/// Makes this thread's worker late, with so many calls in its queue, until this is dropped.
 #[cfg(test)]
-pub(super) fn pretend(late: bool) {
-    WORKER.with(|worker| worker.late.set(late));
+pub(super) fn pretend(queued: u32) -> impl Drop {
+    struct Pretence;
+
+    impl Drop for Pretence {
+        fn drop(&mut self) {
+            WORKER.with(|worker| {
+                worker.late.set(false);
+                worker.queued.set(0);
+            });
+        }
+    }
+
+    WORKER.with(|worker| {
+        worker.late.set(true);
+        worker.queued.set(queued);
+        worker.last_turn.set(Instant::now());
+    });
+    Pretence
 }
 
 /// A request of a stream has its turn now. `None` when it is to be refused.
@@ -185,14 +211,20 @@ impl Worker {
         }
     }
 
+    /// Nobody may have come since it was, and then it is no more.
+    fn is_late(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.late.get() && (self.queued.get() > 0 || now().duration_since(self.last_turn.get()) <= PAUSE)
+    }
+
     fn arrive(&self, now: Instant) -> Option<Queued> {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
-        if self.late.get() && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
+        let late = self.is_late(|| now);
+        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
             return None;
         }
         self.queued.set(place);
-        Some(Queued { since: now, place, before_its_turn: self.late.get() })
+        Some(Queued { since: now, place, before_its_turn: late })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
@@ -207,7 +239,7 @@ impl Worker {
     }
 
     fn begin_item(&self) -> Option<Begun> {
-        if !self.late.get() {
+        if !self.is_late(Instant::now) {
             return Some(Begun(None));
         }
         if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
@@ -373,6 +405,21 @@ mod tests {
         // Refused as long as its queue is long.
         worker.observe(MS, now);
         assert!(worker.begin_item().is_some());
+    }
+
+    #[test]
+    fn a_worker_that_nobody_calls_any_more_is_not_late() {
+        let worker = Worker::new();
+        let mut now = Instant::now();
+        for _ in 0..60 {
+            now += 10 * MS;
+            worker.observe(20 * MS, now);
+        }
+        assert!(worker.is_late(|| now + PAUSE));
+        assert!(!worker.is_late(|| now + PAUSE + MS));
+        // Unless a call still waits for its turn.
+        worker.queued.set(1);
+        assert!(worker.is_late(|| now + PAUSE + MS));
     }
 
     #[test]

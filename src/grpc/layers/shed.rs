@@ -27,7 +27,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
@@ -113,9 +113,8 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Counted<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.queued.as_mut().is_some_and(|queued| !queued.has_its_turn()) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(queued) = this.queued {
+            ready!(queued.poll_turn(cx));
         }
         let Some(queued) = this.queued.take() else { return this.call.poll(cx) };
         let Some(begun) = queued.begin() else { return Poll::Ready(Ok(refusal())) };
