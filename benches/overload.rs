@@ -49,7 +49,7 @@ fn main() {
     let (seconds, rounds) = if tests {
         (0.1, 1)
     } else {
-        (number("WAYPOST_BENCH_SECONDS", 2.0), number("WAYPOST_BENCH_ROUNDS", 7.0).max(1.0) as usize)
+        (number("WAYPOST_BENCH_SECONDS", 2.0), (number("WAYPOST_BENCH_ROUNDS", 7.0) as usize).max(1))
     };
     let length = Duration::from_secs_f64(seconds);
     let server = Server::waypost("warn");
