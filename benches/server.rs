@@ -81,7 +81,7 @@ fn main() {
             Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
             Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
             Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed.clone()).await },
-            Target::new("all over one stream", &waypost, streamed).await.over_one(CONNECTIONS * IN_FLIGHT),
+            Target::new("over a single stream", &waypost, streamed).await.over_one(CONNECTIONS * IN_FLIGHT),
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
             Target { in_flight: 256, ..Target::new("the same on two workers", &doubled, doubled_streamed).await },
@@ -295,6 +295,12 @@ fn report(targets: &[Target<'_>; 10]) {
         health_alone.name
     );
     let cost = |measured: &Measured| measured.server_micros_per_call;
+    println!(
+        "{} costs the server {} times as much as a request {}",
+        resolve.name,
+        ratio(resolve, single, cost),
+        single.name
+    );
     println!("a request of a stream costs two workers {} times what it costs one", ratio(doubled, wide, cost));
 }
 
