@@ -1,6 +1,6 @@
 //! Where the server is, as it is typed. Never looks a name up and never connects.
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use std::{fmt, str::FromStr};
 
 /// The address of a server, and whether it is spoken to with TLS.
@@ -21,6 +21,13 @@ impl Address {
     /// For the client to connect to.
     pub const fn uri(&self) -> &Uri {
         &self.0
+    }
+
+    /// The same as if nothing said to it was encrypted.
+    pub(super) fn uri_without_tls(&self) -> Uri {
+        let mut parts = self.0.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        Uri::from_parts(parts).expect("a scheme for another")
     }
 }
 

@@ -33,7 +33,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 impl Line {
     /// Opens nothing yet. Has to be called inside a Tokio runtime.
     pub fn new(server: &Address, tls: Option<Connect>) -> Self {
-        let endpoint = Endpoint::from(server.uri().clone())
+        // Encrypting is our connector's business. tonic's own, if a crate beside this one switches it on, would refuse
+        // `https` without a configuration of its own; so it hears of that in the requests' scheme only.
+        let endpoint = Endpoint::from(server.uri_without_tls())
+            .origin(server.uri().clone())
             .user_agent(concat!("waypost-client/", env!("CARGO_PKG_VERSION")))
             .expect("a name and a version are a header's value")
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)

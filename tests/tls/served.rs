@@ -169,7 +169,9 @@ impl Peer {
             let peer = peer.clone();
             async move { peer.connect(addr).await.map(TokioIo::new) }
         });
-        let endpoint = Endpoint::from_shared(format!("https://{addr}")).expect("an address");
+        // Encrypted is what `connect` gives; told of `https`, tonic may want to do it itself.
+        let endpoint = Endpoint::from_shared(format!("http://{addr}")).expect("an address");
+        let endpoint = endpoint.origin(format!("https://{addr}").parse().expect("an address"));
         endpoint.connect_with_connector(connect).await
     }
 }
