@@ -714,6 +714,31 @@ mod tests {
 
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+    /// Whatever a placeholder names.
+    struct Always(String);
+
+    impl Values for Always {
+        fn find(&self, _: Path<'_>) -> Found<'_> {
+            Found::Text(self.0.as_str().into())
+        }
+    }
+
+    #[test]
+    fn a_url_is_not_cut_to_the_greatest_length() {
+        let template = Template::compile("https://shop.example/?a={{metadata.a}}&b=1").unwrap();
+        let before = "https://shop.example/?a=".len();
+        for more in [0, 1] {
+            let value = "v".repeat(limits::URL_FILLED_BYTES - before - "&b=1".len() + more);
+            let text = template.view().render(&Always(value)).text;
+            assert_eq!(text.len(), limits::URL_FILLED_BYTES + more);
+        }
+        // With what comes after the value, it is too long, also when it is not yet without.
+        let value = Always("v".repeat(limits::URL_FILLED_BYTES - before));
+        assert!(template.view().render(&value).text.len() > limits::URL_FILLED_BYTES);
+        let value = Always(format!("{} ", "v".repeat(limits::URL_FILLED_BYTES - before)));
+        assert!(template.view().render(&value).text.len() > limits::URL_FILLED_BYTES);
+    }
+
     proptest! {
         #[test]
         fn values_are_encoded_as_the_percent_encoding_crate_does(value in any::<String>(), ascii in "[ -~]{0,20}") {
