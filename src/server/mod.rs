@@ -5,7 +5,8 @@
 //! the throughput of a shared runtime. What speaks on a connection is a [`Protocol`]: [`Http2`] for gRPC, [`Web`] for
 //! browsers, either of them inside of [`Encrypted`] for TLS.
 //!
-//! It never looks into a call, and it knows neither gRPC nor Waypost.
+//! It never looks into a call, and it knows neither gRPC nor Waypost. How [late](lateness) a worker is, it keeps for those
+//! who refuse calls because of that.
 //!
 //! ```no_run
 //! # async fn example<S>(service: S, health: impl waypost::server::Announce) -> std::io::Result<()>
