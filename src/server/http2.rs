@@ -88,9 +88,12 @@ where
     }
 }
 
+/// A call, from its request to the end of its answer.
+type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 thread_local! {
     /// Calls that came on the connection which this late worker polls.
-    static ARRIVED: Cell<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>> = const { Cell::new(Vec::new()) };
+    static ARRIVED: Cell<Vec<Call>> = const { Cell::new(Vec::new()) };
 }
 
 /// Makes calls tasks, or hands them to [`poll_turn`].
@@ -134,7 +137,7 @@ fn begin_arrived() -> bool {
 
 /// Polls a call once. If it is not done by then it becomes a task, which polls it again in any case, so that this poll
 /// needs no waker.
-fn begin(mut call: Pin<Box<dyn Future<Output = ()> + Send>>) {
+fn begin(mut call: Call) {
     // Unwind safe: after a panic the call is only dropped, as it would be as a task. Its stream is reset then.
     match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut Context::from_waker(Waker::noop())))) {
         Ok(Poll::Ready(())) => {}
@@ -194,8 +197,6 @@ mod tests {
             self.0.load(Ordering::Relaxed)
         }
     }
-
-    type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// What a connection's turn does in which these calls came: how many were done when the connection was polled again,
     /// if it was.

@@ -211,9 +211,18 @@ impl Worker {
         }
     }
 
-    /// Nobody may have come since it was, and then it is no more.
     fn is_late(&self, now: impl FnOnce() -> Instant) -> bool {
-        self.late.get() && (self.queued.get() > 0 || now().duration_since(self.last_turn.get()) <= PAUSE)
+        // Nobody waits and nobody has come for a while: whoever comes now is no part of what was before.
+        let is_over = || self.queued.get() == 0 && now().duration_since(self.last_turn.get()) > PAUSE;
+        if self.late.get() && is_over() {
+            self.be_in_time();
+        }
+        self.late.get()
+    }
+
+    fn be_in_time(&self) {
+        self.behind_since.set(None);
+        self.late.set(false);
     }
 
     fn arrive(&self, now: Instant) -> Option<Queued> {
@@ -251,8 +260,7 @@ impl Worker {
     fn observe(&self, wait: Duration, now: Instant) {
         self.last_wait.set(wait);
         if now.duration_since(self.last_turn.replace(now)) > PAUSE.max(wait) {
-            self.behind_since.set(None);
-            self.late.set(false);
+            self.be_in_time();
         }
         if wait > TARGET {
             let since = self.behind_since.get().unwrap_or(now);
@@ -416,10 +424,17 @@ mod tests {
             worker.observe(20 * MS, now);
         }
         assert!(worker.is_late(|| now + PAUSE));
-        assert!(!worker.is_late(|| now + PAUSE + MS));
-        // Unless a call still waits for its turn.
+        // As long as a call waits for its turn, however long nobody else comes.
         worker.queued.set(1);
         assert!(worker.is_late(|| now + PAUSE + MS));
+        worker.queued.set(0);
+        // Calls that come together then are all let in, though those before them waited for long.
+        worker.wait_each.set(QUEUE);
+        for _ in 0..=ALWAYS_QUEUED {
+            std::mem::forget(worker.arrive(now + PAUSE + MS).expect("let in"));
+        }
+        worker.queued.set(0);
+        assert!(!worker.is_late(|| now));
     }
 
     #[test]
