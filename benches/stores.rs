@@ -37,7 +37,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use support::h2_client::{call, connect, frame};
-use tokio::task::JoinSet;
+use tokio::{
+    runtime::{Builder, Handle},
+    task::JoinSet,
+};
 use uuid::Uuid;
 use waypost::{
     app::{App, Clock, Explain, ResolveQuery, Vouching},
@@ -63,6 +66,8 @@ const SEEN: usize = 10_000;
 const FILL_TOGETHER: usize = 256;
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 16;
+/// Threads of the writers.
+const WORKERS: usize = 2;
 
 struct Bench {
     length: Duration,
@@ -71,6 +76,7 @@ struct Bench {
     /// Numbers of sessions in memory.
     sizes: Vec<usize>,
     seen: usize,
+    workers: [Handle; WORKERS],
 }
 
 fn main() {
@@ -84,11 +90,19 @@ fn main() {
             writers: &[1, 16, 256],
             sizes: vec![1_000, 100_000, most],
             seen: SEEN,
+            workers: workers(),
         }
     } else {
-        Bench { length: Duration::from_millis(20), rounds: 1, writers: &[16], sizes: vec![100, 1_000], seen: 100 }
+        Bench {
+            length: Duration::from_millis(20),
+            rounds: 1,
+            writers: &[16],
+            sizes: vec![100, 1_000],
+            seen: 100,
+            workers: workers(),
+        }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let cluster = Cluster::start(Fsync::On, "");
         // First, while nothing else is in memory.
@@ -120,11 +134,11 @@ impl Bench {
             };
             for _ in 0..self.rounds {
                 raw.add(fdatasyncs_per_second(directory.path(), self.length));
-                alone.add(creates_per_second(&stores[0], 1, self.length).await);
-                redb.add(creates_per_second(&stores[0], writers, self.length).await);
-                memory.add(creates_per_second(&stores[1], writers, self.length).await);
+                alone.add(self.creates_per_second(&stores[0], 1).await);
+                redb.add(self.creates_per_second(&stores[0], writers).await);
+                memory.add(self.creates_per_second(&stores[1], writers).await);
                 if let Some(database) = &database {
-                    postgres.add(creates_per_second(&database.store, writers, self.length).await);
+                    postgres.add(self.creates_per_second(&database.store, writers).await);
                     pgbench.add(database.pgbench(writers, self.length));
                 }
             }
@@ -136,6 +150,25 @@ impl Bench {
             redb.print_ratio(&memory);
             postgres.print_ratio(&pgbench);
         }
+    }
+
+    async fn creates_per_second(&self, store: &Arc<dyn Store>, writers: usize) -> f64 {
+        let (began, length) = (Instant::now(), self.length);
+        let mut tasks = JoinSet::new();
+        for writer in 0..writers {
+            let store = Arc::clone(store);
+            let creating = async move {
+                let mut creates = 0_u64;
+                while began.elapsed() < length {
+                    assert_eq!(store.create(new_session()).await.expect("created"), Created::New);
+                    creates += 1;
+                }
+                creates
+            };
+            tasks.spawn_on(creating, &self.workers[writer % WORKERS]);
+        }
+        let creates: u64 = tasks.join_all().await.into_iter().sum();
+        creates as f64 / began.elapsed().as_secs_f64()
     }
 
     async fn resolves(&self, cluster: Option<&Cluster>) {
@@ -357,22 +390,14 @@ fn typical_checkout() -> Session {
     Session::open(id, merchant_id, body, Some(&sent), now, expires).expect("a session").with_notices(&[])
 }
 
-async fn creates_per_second(store: &Arc<dyn Store>, writers: usize, length: Duration) -> f64 {
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..writers {
-        let store = Arc::clone(store);
-        tasks.spawn(async move {
-            let mut creates = 0_u64;
-            while began.elapsed() < length {
-                assert_eq!(store.create(new_session()).await.expect("created"), Created::New);
-                creates += 1;
-            }
-            creates
-        });
-    }
-    let creates: u64 = tasks.join_all().await.into_iter().sum();
-    creates as f64 / began.elapsed().as_secs_f64()
+/// Runtimes of one thread each, as the server has for its workers.
+fn workers() -> [Handle; WORKERS] {
+    std::array::from_fn(|_| {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        handle
+    })
 }
 
 /// A store with sessions whose redirects are resolved, and a server on it.
@@ -468,7 +493,7 @@ fn serve(app: App) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("its address");
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let health = Health::starting().await;
             let router = Router::new(Redirects::new(app.clone()), Merchants::new(app), &health);

@@ -51,6 +51,8 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
     let served = runtime.block_on(serve.serve(files));
+    // A name that is still being looked up cannot be stopped; dropping the runtime would wait for it.
+    runtime.shutdown_background();
     served.map(|()| String::new()).map_err(Failure::Failed)
 }
 

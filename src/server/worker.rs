@@ -131,7 +131,9 @@ impl Ended {
 
 fn serve(runtime: Runtime, incoming: mpsc::UnboundedReceiver<(Accepted, Seat)>, limits: Arc<Limits>, drain: Drain) {
     runtime.block_on(serve_connections(incoming, limits, drain));
-    // Dropping the runtime drops the calls of connections that were cut.
+    // Drops the calls of connections that were cut. A name that is still being looked up cannot be stopped; dropping the
+    // runtime would wait for it.
+    runtime.shutdown_background();
 }
 
 async fn serve_connections(mut incoming: mpsc::UnboundedReceiver<(Accepted, Seat)>, limits: Arc<Limits>, drain: Drain) {

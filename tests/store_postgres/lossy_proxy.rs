@@ -1,10 +1,11 @@
-//! A connection that loses answers: what the client asks arrives and is done, and then the line goes dead.
+//! A connection that loses answers: what the client asks arrives and is done, and then the line goes dead. Or there is no
+//! connection to be had.
 
 use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::{
@@ -17,6 +18,7 @@ pub struct LossyProxy {
     port: u16,
     /// Answers that are still to be lost.
     losses: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
 }
 
 impl LossyProxy {
@@ -25,9 +27,13 @@ impl LossyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let losses = Arc::new(AtomicUsize::new(0));
-        let proxy = Self { port, losses: losses.clone() };
+        let refuses = Arc::new(AtomicBool::new(false));
+        let proxy = Self { port, losses: losses.clone(), refuses: refuses.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if refuses.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let server = UnixStream::connect(&socket).await.expect("it runs");
                 tokio::spawn(pass_on(client, server, losses.clone()));
             }
@@ -42,6 +48,11 @@ impl LossyProxy {
     /// Loses the next answer of the server, whole, with its connection.
     pub fn lose_next_answer(&self) {
         self.losses.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on, whether new connections end at once.
+    pub fn refuse_connections(&self, refuse: bool) {
+        self.refuses.store(refuse, Ordering::SeqCst);
     }
 
     /// Whether all answers that were to be lost have been.

@@ -17,6 +17,7 @@ mod lossy_proxy;
 mod many_servers;
 mod migrations;
 mod model;
+mod pool;
 mod tls;
 
 mod contract {

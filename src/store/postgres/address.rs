@@ -5,13 +5,12 @@
 //! A certificate is verified in every `sslmode` that uses one: encryption to anybody protects from nobody.
 
 use super::{ConnectError, failure::describe};
-use deadpool_postgres::Connect;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{borrow::Cow, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Connection, Socket, config::TargetSessionAttrs, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -49,13 +48,18 @@ pub(super) struct Address {
 /// The side of a connection that must be driven for the other to work.
 pub(super) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// The task that drives a connection of its own. Dropping it ends the connection.
+/// The task that drives a connection. Dropping it ends the connection.
+#[derive(Debug)]
 pub(super) struct Driven(JoinHandle<()>);
 
 impl Driven {
-    /// Within the runtime that is to do the I/O. What goes wrong, the client says as well.
+    /// Within the runtime that is to do the I/O.
     pub(super) fn start(wire: Wire) -> Self {
-        Self(tokio::spawn(async move { drop(wire.await) }))
+        Self(tokio::spawn(async move {
+            if let Err(error) = wire.await {
+                tracing::warn!(error = describe(&error), "a database connection was lost");
+            }
+        }))
     }
 }
 
@@ -96,10 +100,6 @@ impl Address {
         Ok(Self { config, tls: MakeRustlsConnect::new(client_config(roots)?), pool_size })
     }
 
-    pub(super) const fn config(&self) -> &Config {
-        &self.config
-    }
-
     pub(super) const fn pool_size(&self) -> usize {
         self.pool_size
     }
@@ -108,26 +108,15 @@ impl Address {
     pub(super) async fn open(&self) -> Result<(Client, Wire), tokio_postgres::Error> {
         self.config.connect(self.tls.clone()).await
     }
-}
 
-/// Opens the connections of the pool.
-impl Connect for Address {
-    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
-        Box::pin(async move {
-            let (client, wire) = self.open().await?;
-            // The pool's client ends this task when it is dropped.
-            let driven = tokio::spawn(async move {
-                if let Err(error) = wire.await {
-                    tracing::warn!(error = describe(&error), "a database connection was lost");
-                }
-            });
-            client.batch_execute(SETTINGS).await?;
-            Ok((client, driven))
-        })
+    /// Opens a connection for statements of the store, driven by this runtime.
+    pub(super) async fn open_driven(&self) -> Result<(Client, Driven), tokio_postgres::Error> {
+        let (client, wire) = self.open().await?;
+        let driven = Driven::start(wire);
+        client.batch_execute(SETTINGS).await?;
+        Ok((client, driven))
     }
 }
-
-type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
 
 /// What the URL does not say.
 fn set_defaults(config: &mut Config, said: &[&str]) {
@@ -194,17 +183,17 @@ mod tests {
     #[test]
     fn the_url_is_libpqs() {
         let address = Address::parse("postgres://me:pw@one:5433,two/pay?sslmode=verify-full&pool_size=4").unwrap();
-        assert_eq!(address.config().get_dbname(), Some("pay"));
-        assert_eq!(address.config().get_hosts().len(), 2);
-        assert_eq!(address.config().get_ssl_mode(), SslMode::Require);
+        assert_eq!(address.config.get_dbname(), Some("pay"));
+        assert_eq!(address.config.get_hosts().len(), 2);
+        assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
         assert_eq!(address.pool_size(), 4);
     }
 
     #[test]
     fn what_the_url_says_comes_before_the_defaults() {
         let address = Address::parse("postgresql:///pay?host=/run/pg&application_name=mine&sslmode=disable").unwrap();
-        assert_eq!(address.config().get_application_name(), Some("mine"));
-        assert_eq!(address.config().get_ssl_mode(), SslMode::Disable);
+        assert_eq!(address.config.get_application_name(), Some("mine"));
+        assert_eq!(address.config.get_ssl_mode(), SslMode::Disable);
         assert_eq!(address.pool_size(), POOL_SIZE_DEFAULT);
     }
 

@@ -5,23 +5,17 @@
 
 use super::super::{Figures, StoreError};
 use super::{
-    ConnectError,
     address::Address,
     failure::{Effect, Failure, Prospect},
     patience::Patience,
+    pool::{Lease, Pool},
 };
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::TryStreamExt;
-use std::{pin::pin, time::Duration};
+use std::{panic::resume_unwind, pin::pin};
 use tokio::time::timeout_at;
 use tokio_postgres::{Row, types::ToSql};
 
-/// How long a call waits for a connection that others use; past it, the database is overloaded.
-const POOL_WAIT: Duration = Duration::from_secs(2);
-/// How long opening a connection may take: name, TCP, TLS, authentication.
-const POOL_CREATE: Duration = Duration::from_secs(2);
-
-/// The pool. Cheap to clone: clones are the same pool.
+/// Where statements are run. Cheap to clone: clones share a pool.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
     pool: Pool,
@@ -42,22 +36,27 @@ pub(super) struct Reply {
 }
 
 impl Database {
-    pub(super) fn new(address: &Address) -> Result<Self, ConnectError> {
-        // A connection that was lost while it waited is known to be closed; asking each time costs a round trip.
-        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(address.config().clone(), address.clone(), config);
-        let pool = Pool::builder(manager)
-            .max_size(address.pool_size())
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(POOL_WAIT))
-            .create_timeout(Some(POOL_CREATE))
-            .build()
-            .map_err(|error| ConnectError::Address(error.to_string()))?;
-        Ok(Self { pool })
+    pub(super) fn new(address: Address) -> Self {
+        Self { pool: Pool::new(address) }
     }
 
-    /// Runs a statement until it is acknowledged or the call's patience ends.
-    pub(super) async fn run(&self, statement: &'static str, values: &[Value]) -> Result<Reply, StoreError> {
+    /// Runs a statement until it is acknowledged or the call's patience ends. When the caller goes away it is still
+    /// finished, unless its runtime ends: what was sent to the database happens anyway, and its connection is then fit
+    /// for the next call.
+    pub(super) async fn run<const N: usize>(
+        &self,
+        statement: &'static str,
+        values: [Value; N],
+    ) -> Result<Reply, StoreError> {
+        let database = self.clone();
+        let running = tokio::spawn(async move { database.run_patiently(statement, &values).await });
+        running.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(StoreError::Unavailable("the server is stopping".to_owned())),
+        })
+    }
+
+    async fn run_patiently(&self, statement: &'static str, values: &[Value]) -> Result<Reply, StoreError> {
         let mut patience = Patience::new();
         let mut before = Effect::None;
         loop {
@@ -78,9 +77,9 @@ impl Database {
         patience: &Patience,
     ) -> Result<(Vec<Row>, u64), Failure> {
         let ends = patience.attempt_ends();
-        let connection = timeout_at(ends, self.pool.get()).await.map_err(|_| Failure::to_connect_in_time())?;
-        let lease = Lease(Some(connection.map_err(|error| Failure::to_connect(&error))?));
-        let failure = match timeout_at(ends, lease.execute(statement, values)).await {
+        let lent = timeout_at(ends, self.pool.lend()).await.map_err(|_| Failure::to_connect_in_time())?;
+        let mut lease = lent?;
+        let failure = match timeout_at(ends, execute(&mut lease, statement, values)).await {
             Ok(Ok(done)) => {
                 lease.give_back();
                 return Ok(done);
@@ -96,12 +95,9 @@ impl Database {
 
     /// How many connections there are.
     pub(super) fn figures(&self) -> Figures {
-        let status = self.pool.status();
-        let idle = status.available.min(status.size);
-        let connections = [status.size - idle, idle, status.max_size].map(|count| count as u64);
         Figures {
-            connections: Some(connections),
-            waiting_for_connection: Some(status.waiting as u64),
+            connections: Some(self.pool.figures().map(|count| count as u64)),
+            waiting_for_connection: Some(self.pool.waiting() as u64),
             ..Figures::default()
         }
     }
@@ -112,37 +108,18 @@ impl Database {
     }
 }
 
-/// A connection on loan. Unless it is given back it is ended: after an error or an answer that never came, nobody
-/// knows what it would answer to the next question.
-struct Lease(Option<Object>);
-
-impl Lease {
-    /// Returns when the database is ready again, hence after the commit: `CommandComplete` alone comes before it.
-    async fn execute(
-        &self,
-        statement: &'static str,
-        values: &[Value],
-    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let Some(client) = &self.0 else { unreachable!("a lease has its connection until it ends") };
-        let prepared = client.prepare_cached(statement).await?;
-        let mut stream =
-            pin!(client.query_raw(&prepared, values.iter().map(|value| &**value as &(dyn ToSql + Sync))).await?);
-        let mut rows = Vec::new();
-        while let Some(row) = stream.try_next().await? {
-            rows.push(row);
-        }
-        Ok((rows, stream.rows_affected().unwrap_or(0)))
+/// Returns when the database is ready again, hence after the commit: `CommandComplete` alone comes before it.
+async fn execute(
+    lease: &mut Lease,
+    statement: &'static str,
+    values: &[Value],
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let prepared = lease.prepare(statement).await?;
+    let values = values.iter().map(|value| &**value as &(dyn ToSql + Sync));
+    let mut stream = pin!(lease.client().query_raw(&prepared, values).await?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(row);
     }
-
-    fn give_back(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
-        }
-    }
+    Ok((rows, stream.rows_affected().unwrap_or(0)))
 }

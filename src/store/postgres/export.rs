@@ -12,7 +12,7 @@ use super::{
     failure::describe,
     record,
 };
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
@@ -22,64 +22,38 @@ const TOGETHER: i32 = 128;
 const MERCHANTS: &str = "SELECT record FROM waypost_merchants";
 const SESSIONS: &str = "SELECT record FROM waypost_sessions";
 
-/// Some rows of one table.
-pub(super) enum Rows {
-    Merchants(Vec<Row>),
-    Sessions(Vec<Row>),
-}
-
-/// Reads both tables until the end or until nobody receives any more.
-pub(super) async fn send_rows(address: Address, into: mpsc::Sender<Rows>) -> Result<(), StoreError> {
-    send_snapshot(&address, &into).await.map_err(|error| StoreError::Unavailable(describe(&error)))
-}
-
-async fn send_snapshot(address: &Address, into: &mpsc::Sender<Rows>) -> Result<(), tokio_postgres::Error> {
-    let (mut client, wire) = address.open().await?;
+/// Reads both tables until the end, until a record cannot be read, or until nobody receives any more.
+pub(super) async fn send_records(address: &Address, into: &mpsc::Sender<Record>) -> Result<(), StoreError> {
+    let (mut client, wire) = address.open().await.map_err(lost)?;
     let _wire = Driven::start(wire);
     // The first statement takes the snapshot for both.
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    let snapshot = snapshot.start().await?;
-    if send_table(&snapshot, MERCHANTS, |rows| into.send(Rows::Merchants(rows))).await?.is_continue() {
+    let snapshot = snapshot.start().await.map_err(lost)?;
+    if send_table(&snapshot, MERCHANTS, merchant, into).await?.is_continue() {
         // Whoever is gone by the last row has no use for the rest of nothing.
-        let _ = send_table(&snapshot, SESSIONS, |rows| into.send(Rows::Sessions(rows))).await?;
+        let _ = send_table(&snapshot, SESSIONS, session, into).await?;
     }
-    snapshot.commit().await
+    snapshot.commit().await.map_err(lost)
 }
 
-async fn send_table<S, E>(
+async fn send_table(
     snapshot: &Transaction<'_>,
     select: &str,
-    send: impl Fn(Vec<Row>) -> S,
-) -> Result<std::ops::ControlFlow<()>, tokio_postgres::Error>
-where
-    S: Future<Output = Result<(), E>>,
-{
-    let cursor = snapshot.bind(select, &[]).await?;
+    read: fn(&Row) -> Result<Record, StoreError>,
+    into: &mpsc::Sender<Record>,
+) -> Result<ControlFlow<()>, StoreError> {
+    let cursor = snapshot.bind(select, &[]).await.map_err(lost)?;
     loop {
-        let rows = snapshot.query_portal(&cursor, TOGETHER).await?;
+        let rows = snapshot.query_portal(&cursor, TOGETHER).await.map_err(lost)?;
         if rows.is_empty() {
-            return Ok(std::ops::ControlFlow::Continue(()));
+            return Ok(ControlFlow::Continue(()));
         }
-        if send(rows).await.is_err() {
-            return Ok(std::ops::ControlFlow::Break(()));
-        }
-    }
-}
-
-/// Reads the records and passes them on.
-pub(super) async fn read_rows(mut from: mpsc::Receiver<Rows>, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
-    while let Some(rows) = from.recv().await {
-        let records = match &rows {
-            Rows::Merchants(rows) => rows.iter().map(merchant).collect::<Result<Vec<_>, _>>(),
-            Rows::Sessions(rows) => rows.iter().map(session).collect(),
-        };
-        for record in records? {
-            if into.send(record).await.is_err() {
-                return Ok(());
+        for row in &rows {
+            if into.send(read(row)?).await.is_err() {
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
-    Ok(())
 }
 
 fn merchant(row: &Row) -> Result<Record, StoreError> {
@@ -88,4 +62,8 @@ fn merchant(row: &Row) -> Result<Record, StoreError> {
 
 fn session(row: &Row) -> Result<Record, StoreError> {
     read_session(record(row, 0)?).map(|session| Record::Session(Arc::new(session)))
+}
+
+fn lost(error: tokio_postgres::Error) -> StoreError {
+    StoreError::Unavailable(describe(&error))
 }

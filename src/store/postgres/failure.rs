@@ -1,7 +1,6 @@
 //! What went wrong between this server and the database, and the two questions that follow: may the statement have
 //! taken effect all the same, and is another attempt worth it?
 
-use deadpool_postgres::PoolError;
 use std::error::Error as _;
 use tokio_postgres::error::{Severity, SqlState};
 
@@ -47,18 +46,14 @@ pub(super) enum Prospect {
 }
 
 impl Failure {
-    /// The attempt got no connection.
-    pub(super) fn to_connect(error: &PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => Self { effect: Effect::None, ..Self::of_statement(error) },
-            // The bound on waiting is most of the time that a call has.
-            PoolError::Timeout(_)
-            | PoolError::Closed
-            | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => {
-                Self { text: error.to_string(), effect: Effect::None, prospect: Prospect::Lasting }
-            }
-        }
+    /// The attempt got no connection from the database.
+    pub(super) fn to_connect(error: &tokio_postgres::Error) -> Self {
+        Self { effect: Effect::None, ..Self::of_statement(error) }
+    }
+
+    /// The attempt got no connection from the pool. The bound on waiting is most of the time that a call has.
+    pub(super) fn to_borrow(text: &str) -> Self {
+        Self { text: text.to_owned(), effect: Effect::None, prospect: Prospect::Lasting }
     }
 
     /// The statement was sent and not acknowledged.

@@ -10,13 +10,18 @@ use crate::{model::SessionId, store::ChangeFeed};
 use futures_util::future::{Either, select};
 use std::{
     future::poll_fn,
+    io,
     pin::pin,
     sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
-    task::JoinHandle,
+    runtime::Builder,
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::{sleep, timeout},
 };
 use tokio_postgres::{AsyncMessage, Client, error::SqlState};
@@ -34,19 +39,27 @@ const CLOSE: Duration = Duration::from_secs(1);
 const LISTEN: &str = "SET synchronous_commit = 'off'; LISTEN waypost_sessions";
 const NOTIFY: &str = "SELECT pg_notify('waypost_sessions', id) FROM unnest($1::text[]) AS id";
 
-/// The sending end, and the task that does both.
+/// The sending end, and the end of the thread that does both: it outlives every runtime that uses the store.
 #[derive(Debug)]
 pub(super) struct Hints {
     queue: Mutex<Option<mpsc::Sender<SessionId>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Hints {
-    /// Begins to listen for that feed; within the runtime that is to do the I/O.
-    pub(super) fn start(address: Address, feed: ChangeFeed) -> Self {
+    /// Begins to listen for that feed, until this is dropped or closed.
+    pub(super) fn start(address: Address, feed: ChangeFeed) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(keep_connected(address, feed, receiver));
-        Self { queue: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("waypost-hints".to_owned()).spawn(move || {
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(keep_connected(address, feed, receiver)),
+                Err(error) => tracing::warn!(%error, "there are no hints; watchers look again by themselves"),
+            }
+            // Only who closes the store waits for it.
+            let _ = end.send(());
+        })?;
+        Ok(Self { queue: Mutex::new(Some(sender)), ended: Mutex::new(Some(ended)) })
     }
 
     /// Tells the other servers, soon.
@@ -61,11 +74,10 @@ impl Hints {
     /// Sends what waits and ends the connection.
     pub(super) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut task) = task else { return };
-        // A database that does not answer must not hold up the end of the process for the sake of hints.
-        if timeout(CLOSE, &mut task).await.is_err() {
-            task.abort();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            // A database that does not answer must not hold up the end of the process for the sake of hints.
+            let _ = timeout(CLOSE, ended).await;
         }
     }
 }

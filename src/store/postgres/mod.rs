@@ -18,8 +18,8 @@ mod database;
 mod export;
 mod failure;
 mod hints;
-mod io_thread;
 mod patience;
+mod pool;
 mod schema;
 
 pub use copies::{SETTINGS_AGE, SUCCESS_AGE};
@@ -31,7 +31,6 @@ use self::{
     database::{Database, Reply, Value},
     failure::Effect,
     hints::Hints,
-    io_thread::IoThread,
 };
 use super::{
     ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
@@ -101,7 +100,8 @@ const SESSION_BY_ID_DURABLY: &str = "
 const MERCHANT_DURABLY: &str = "
     SELECT version, record FROM waypost_merchants WHERE merchant_id = $1 FOR KEY SHARE";
 
-/// Keeps everything in a PostgreSQL database.
+/// Keeps everything in a PostgreSQL database. Its methods are called within a tokio runtime, which drives the connections that
+/// they open.
 #[derive(Debug)]
 pub struct PostgresStore {
     address: Address,
@@ -109,8 +109,6 @@ pub struct PostgresStore {
     copies: Copies,
     changes: ChangeFeed,
     hints: Hints,
-    /// Last, so that what it drives is dropped before it.
-    io: IoThread,
 }
 
 /// Why a database cannot be used. The text is for the operator and holds no password.
@@ -131,16 +129,12 @@ impl PostgresStore {
     /// Connects to a database whose schema is that of this server; [`PostgresStore::migrate`] makes it so.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         let address = Address::parse(url)?;
-        let io = IoThread::start().map_err(|error| ConnectError::Unreachable(format!("no thread for it: {error}")))?;
-        let database = Database::new(&address)?;
+        schema::check(&address).await?;
         let changes = ChangeFeed::default();
-        let (feed, place) = (changes.clone(), address.clone());
-        let hints = io.run(async move {
-            schema::check(&place).await?;
-            Ok(Hints::start(place, feed))
-        });
-        let hints = hints.await.map_err(|error| ConnectError::Unreachable(error.to_string()))??;
-        Ok(Self { address, database, copies: Copies::new(), changes, hints, io })
+        let hints = Hints::start(address.clone(), changes.clone())
+            .map_err(|error| ConnectError::Unreachable(format!("no thread for its hints: {error}")))?;
+        let database = Database::new(address.clone());
+        Ok(Self { address, database, copies: Copies::new(), changes, hints })
     }
 
     /// Brings the database's schema to the version of this server. Safe to repeat, and when several do it at once.
@@ -149,8 +143,7 @@ impl PostgresStore {
     }
 
     async fn run<const N: usize>(&self, statement: &'static str, values: [Value; N]) -> Result<Reply, StoreError> {
-        let database = self.database.clone();
-        self.io.run(async move { database.run(statement, &values).await }).await?
+        self.database.run(statement, values).await
     }
 
     /// What stands in the way of a session that was not inserted; `None` when it has gone meanwhile.
@@ -347,12 +340,7 @@ impl Store for PostgresStore {
     }
 
     async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
-        // A few rows at a time: reading a record takes time that the thread has for everybody's I/O.
-        let (sender, receiver) = mpsc::channel(1);
-        let exporting = self.io.run(export::send_rows(self.address.clone(), sender));
-        let (sent, read) = tokio::join!(exporting, export::read_rows(receiver, into));
-        // A record that cannot be read ends both; that is the reason then.
-        read.and(sent?)
+        export::send_records(&self.address, &into).await
     }
 
     async fn import_session(&self, session: Session) -> Result<Imported, StoreError> {
