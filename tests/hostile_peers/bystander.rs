@@ -1,6 +1,9 @@
 //! The well-behaved caller, and what an attack on the server does to it.
 
-use crate::server::Server;
+use crate::{
+    cores::{let_caller_go_first, share_other_core},
+    server::Server,
+};
 use hdrhistogram::Histogram;
 use std::{
     env,
@@ -78,7 +81,13 @@ pub fn endures<T>(name: &str, server: &Server, attack: impl Future<Output = T>) 
 /// The same with another bound of memory.
 pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack: impl Future<Output = T>) -> T {
     let _alone = alone();
+    if full() {
+        share_other_core();
+    }
     let bystander = Bystander::beside(server);
+    if full() {
+        let_caller_go_first();
+    }
     bystander.enter(0);
     thread::sleep(AT_LEAST);
     let before = server.memory_mib();

@@ -3,11 +3,14 @@
 //! memory stays bounded, and it recovers by itself.
 //!
 //! `docs/security.md` has the table of guards and of what happened without each. `WAYPOST_TEST_HOSTILE=full` attacks
-//! harder (a million resets). `WAYPOST_TEST_BINARY` names another binary to attack than the one that was built with the
-//! tests, a release build: with both, the ratio of latencies is asserted as it is.
+//! harder (a million resets), with a core for the server and another for attack and caller. `WAYPOST_TEST_BINARY` names
+//! another binary to attack than the one that was built with the tests, a release build: with both, the ratio of latencies
+//! is asserted as it is.
+
 mod beginnings;
 mod bystander;
 mod connections;
+mod cores;
 mod floods;
 mod headers;
 mod messages;

@@ -1,7 +1,11 @@
 //! The server under attack: a process of its own, whose memory, processor time, descriptors and log are looked at from
 //! outside.
 
-use crate::peer::{PREFACE, SETTINGS, frame};
+use crate::{
+    bystander::full,
+    cores::give_server_its_core,
+    peer::{PREFACE, SETTINGS, frame},
+};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -42,6 +46,9 @@ impl Server {
     fn spawn(command: &mut Command) -> Self {
         let log = tempfile::NamedTempFile::new().expect("a file");
         let stderr = log.reopen().expect("the file");
+        if full() {
+            give_server_its_core(command);
+        }
         let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("started");
         let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
         let addr = loop {
