@@ -6,6 +6,10 @@
 //! process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the same service on
 //! tonic's own server with its defaults, and streams to a Waypost with two workers.
 //!
+//! At last `ResolveRedirect` at a steady rate, half of what was measured in that round, for a second. It is looked at in
+//! windows of a hundredth of a second, so short that nothing else takes a core in most of them: then the median over the
+//! windows is the server's own, and the whole second has what the machine did to it as well.
+//!
 //! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than
 //! what it measures. Two workers have both cores and share one of them with the load: what counts there is what a
 //! request costs them, and it is a stream's, as the load can make enough of these.
@@ -40,8 +44,8 @@ use waypost::{
     grpc::{Merchants, Redirects},
     proto::v1::{
         CreatePaymentRequest, CreatePaymentResponse, PaymentItem, RecordOutcomeRequest, ResolveRedirectRequest,
-        ResolveRedirectsRequest, ResolveRedirectsResponse, merchant_service_server::MerchantServiceServer,
-        redirect_service_server::RedirectServiceServer, resolve_redirects_response::Answer,
+        ResolveRedirectsRequest, merchant_service_server::MerchantServiceServer,
+        redirect_service_server::RedirectServiceServer,
     },
     redirect::Mode,
     store::MemoryStore,
@@ -51,6 +55,8 @@ const ROLE: &str = "WAYPOST_BENCH_ROLE";
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 16;
 const SESSIONS: usize = 10_000;
+/// In a second at a steady rate.
+const WINDOWS: usize = 100;
 
 fn main() {
     if env::var(ROLE).is_ok() {
@@ -81,13 +87,15 @@ fn main() {
             Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
             Target::new("waypost ResolveRedirects", &waypost, streamed.clone()).await,
             Target { in_flight: 256, ..Target::new("the same, 256 in flight", &waypost, streamed.clone()).await },
-            Target::new("over a single stream", &waypost, streamed).await.over_one(CONNECTIONS * IN_FLIGHT),
+            Target::new("over a single stream", &waypost, streamed.clone()).await.over_one(CONNECTIONS * IN_FLIGHT),
+            Target::new("the same, 256 in flight", &waypost, streamed).await.over_one(256),
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
             Target { in_flight: 256, ..Target::new("the same on two workers", &doubled, doubled_streamed).await },
             Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.over_one(1),
             Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.over_one(1),
         ];
+        let mut steady = Vec::new();
         for round in 0..=rounds {
             for target in &mut targets {
                 let measured = target.measure(Duration::from_secs_f64(seconds)).await;
@@ -96,8 +104,11 @@ fn main() {
                     target.rounds.push(measured);
                 }
             }
+            let half = targets[0].rounds.last().map_or(1_000.0, |measured| measured.calls_per_second / 2.0);
+            steady.push(targets[0].measure_at(half, Duration::from_secs(u64::from(!tests))).await);
         }
         report(&targets);
+        report_steady(&steady);
     });
 }
 
@@ -188,6 +199,30 @@ impl<'s> Target<'s> {
         self.measured(tasks, began, cpu).await
     }
 
+    /// Calls at a steady rate, whatever is answered; each latency counts from the moment at which its call was due, in
+    /// the order of these.
+    async fn measure_at(&self, rate: f64, length: Duration) -> Vec<Duration> {
+        let mut tasks = JoinSet::new();
+        let began = Instant::now();
+        let calls = (rate * length.as_secs_f64()) as u32;
+        for (number, connection) in (0..calls).zip(self.connections.iter().cycle()) {
+            let due = began + Duration::from_secs_f64(f64::from(number) / rate);
+            // A timer is exact to a millisecond only.
+            while Instant::now() < due {
+                tokio::task::yield_now().await;
+            }
+            let (mut connection, requests) = (connection.clone(), Arc::clone(&self.requests));
+            tasks.spawn(async move {
+                let (path, message) = &requests[number as usize * 6_151 % requests.len()];
+                call(&mut connection, path, message.clone()).await;
+                (number, due.elapsed())
+            });
+        }
+        let mut latencies = tasks.join_all().await;
+        latencies.sort_unstable();
+        latencies.into_iter().map(|(_, latency)| latency).collect()
+    }
+
     /// Waits for the tasks, which have the latencies of their calls.
     async fn measured(&self, mut tasks: JoinSet<Vec<Duration>>, began: Instant, cpu: f64) -> Measured {
         let mut latencies = hdrhistogram::Histogram::<u64>::new(3).expect("a histogram");
@@ -210,6 +245,15 @@ impl<'s> Target<'s> {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     }
+}
+
+/// `ResolveRedirectsResponse` for a load that must keep up with one core of answers: the redirect stays in its bytes.
+#[derive(PartialEq, Message)]
+struct Answer {
+    #[prost(uint64, tag = "1")]
+    correlation_id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    redirect: Bytes,
 }
 
 /// A call of `ResolveRedirects` with so many requests in progress until `end`: each answer's time, from the moment
@@ -243,8 +287,8 @@ async fn converse(
         answers.more().await.expect("a stream that goes on");
         let now = Instant::now();
         while let Some(answer) = answers.next() {
-            let answer = ResolveRedirectsResponse::decode(answer).expect("an answer");
-            assert!(matches!(answer.answer, Some(Answer::Redirect(_))), "a redirect");
+            let answer = Answer::decode(answer).expect("an answer");
+            assert!(!answer.redirect.is_empty(), "a redirect");
             latencies.push(now - sent[answer.correlation_id as usize]);
             free += 1;
         }
@@ -265,7 +309,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 10]) {
+fn report(targets: &[Target<'_>; 11]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -281,9 +325,10 @@ fn report(targets: &[Target<'_>; 10]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, logged, stream, wide, single, health, stock, doubled, resolve_alone, health_alone] = targets;
+    let [resolve, logged, stream, wide, single, single_wide, health, stock, doubled, resolve_alone, health_alone] =
+        targets;
     let rate = |measured: &Measured| measured.calls_per_second;
-    let streams = [(stream, resolve), (wide, resolve), (single, resolve)];
+    let streams = [(stream, resolve), (wide, resolve), (single, resolve), (single_wide, resolve)];
     for (one, other) in [(resolve, health), (logged, resolve), (resolve, stock)].into_iter().chain(streams) {
         println!("{} is {} times {}", one.name, ratio(one, other, rate), other.name);
     }
@@ -302,6 +347,34 @@ fn report(targets: &[Target<'_>; 10]) {
         single.name
     );
     println!("a request of a stream costs two workers {} times what it costs one", ratio(doubled, wide, cost));
+}
+
+/// How far the slowest of a hundred calls is from the middle one, at half of what the server can do.
+fn report_steady(rounds: &[Vec<Duration>]) {
+    // p50 and p99 in microseconds, and how they compare.
+    let percentiles = |latencies: &[Duration]| {
+        let mut sorted: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+        sorted.sort_by(f64::total_cmp);
+        let [p50, p99] = [50, 99].map(|percent| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]);
+        [p50, p99, p99 / p50]
+    };
+    let windows = |round: &Vec<Duration>| round.chunks(round.len() / WINDOWS).map(percentiles).collect::<Vec<_>>();
+    let print = |of: &str, measured: Vec<[f64; 3]>| {
+        let [p50, p99, ratio] = [0, 1, 2].map(|which| {
+            let mut values: Vec<f64> = measured.iter().map(|measured| measured[which]).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        });
+        println!(
+            "at half of capacity, median of {} {of}: p50 {p50:.0} us, p99 {p99:.0} us, {ratio:.2} times as much",
+            measured.len()
+        );
+    };
+    let rounds: Vec<_> = rounds.iter().filter(|round| round.len() >= WINDOWS).collect();
+    if !rounds.is_empty() {
+        print("windows of 10 ms", rounds.iter().flat_map(|round| windows(round)).collect());
+        print("whole seconds", rounds.iter().map(|round| percentiles(round)).collect());
+    }
 }
 
 /// The median of the ratios within each round, least and most: what else the machine did then, it did to both.
