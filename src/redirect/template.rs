@@ -739,6 +739,33 @@ mod tests {
         assert!(template.view().render(&value).text.len() > limits::URL_FILLED_BYTES);
     }
 
+    /// Knows `a`, and what will be known of `metadata`.
+    struct Partly;
+
+    impl Values for Partly {
+        fn find(&self, path: Path<'_>) -> Found<'_> {
+            match path.steps().next() {
+                Some(Step::Name("a")) => Found::Text("1".into()),
+                Some(Step::Name("metadata")) => Found::Later,
+                _ => Found::Nothing,
+            }
+        }
+    }
+
+    #[test]
+    fn the_placeholders_are_those_that_are_still_to_be_filled() {
+        let template = Template::compile("https://shop.example/?a={{a}}&b={{b}}&c={{metadata.c}}").unwrap();
+        let written = |template: &Template| {
+            let placeholders = template.placeholders().map(|placeholder| placeholder.written.to_owned());
+            placeholders.collect::<Vec<_>>()
+        };
+        assert_eq!(written(&template), ["{{a}}", "{{b}}", "{{metadata.c}}"]);
+        let bound = template.bind(&Partly);
+        assert_eq!(bound.as_str(), "https://shop.example/?a=1&b={{b}}&c={{metadata.c}}");
+        // Nothing will ever be known of `b`.
+        assert_eq!(written(&bound), ["{{metadata.c}}"]);
+    }
+
     proptest! {
         #[test]
         fn values_are_encoded_as_the_percent_encoding_crate_does(value in any::<String>(), ascii in "[ -~]{0,20}") {
