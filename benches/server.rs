@@ -12,7 +12,8 @@
 //!
 //! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than
 //! what it measures. Two workers have both cores and share one of them with the load: what counts there is what a
-//! request costs them, and it is a stream's, as the load can make enough of these.
+//! request costs them, beside what it costs two servers that have a worker on each of these cores and share nothing.
+//! It is a stream's, as the load can make enough of these.
 //!
 //! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number
 //! (default 9).
@@ -75,6 +76,7 @@ fn main() {
 
     let (waypost, talkative, doubled) =
         (Server::waypost("warn"), Server::waypost("info"), Server::waypost_on_two_cores("warn"));
+    let beside_the_load = Server::waypost_beside_the_load("warn");
     let stock = Server::start(Command::new(env::current_exe().expect("this program")).env(ROLE, "stock"));
     pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -82,6 +84,10 @@ fn main() {
         let resolving = resolves(&waypost, sessions).await;
         let one_by_one = resolving.clone();
         let (streamed, doubled_streamed) = (in_streams(&resolving), in_streams(&resolves(&doubled, sessions).await));
+        let other_streamed = in_streams(&resolves(&beside_the_load, sessions).await);
+        let other = Target { in_flight: 256, ..Target::new("the other", &beside_the_load, other_streamed).await }.on(2);
+        let apart = Target::new("the same on two servers", &waypost, streamed.clone()).await.on(2);
+        let apart = Target { in_flight: 256, beside: Some(Box::new(other)), ..apart };
         let mut targets = [
             Target::new("waypost ResolveRedirect", &waypost, resolving).await,
             Target::new("the same, a log line a call", &talkative, resolves(&talkative, sessions).await).await,
@@ -92,6 +98,7 @@ fn main() {
             Target::new("waypost Health/Check", &waypost, vec![(HEALTH, frame(&[]))]).await,
             Target::new("stock tonic ResolveRedirect", &stock, resolves(&stock, sessions).await).await,
             Target { in_flight: 256, ..Target::new("the same on two workers", &doubled, doubled_streamed).await },
+            apart,
             Target::new("ResolveRedirect, one at a time", &waypost, one_by_one).await.over_one(1),
             Target::new("Health/Check, one at a time", &waypost, vec![(HEALTH, frame(&[]))]).await.over_one(1),
         ];
@@ -145,6 +152,8 @@ struct Target<'s> {
     requests: Arc<[(&'static str, Bytes)]>,
     /// On each connection.
     in_flight: usize,
+    /// Measured at the same time, and counted as one with it.
+    beside: Option<Box<Self>>,
     rounds: Vec<Measured>,
 }
 
@@ -155,22 +164,55 @@ struct Measured {
     p99_micros: u64,
 }
 
+impl Measured {
+    /// Two servers together.
+    fn beside(&self, other: &Self) -> Self {
+        let calls_per_second = self.calls_per_second + other.calls_per_second;
+        let cost = |measured: &Self| measured.server_micros_per_call * measured.calls_per_second / calls_per_second;
+        Self {
+            calls_per_second,
+            server_micros_per_call: cost(self) + cost(other),
+            p50_micros: self.p50_micros.max(other.p50_micros),
+            p99_micros: self.p99_micros.max(other.p99_micros),
+        }
+    }
+}
+
 impl<'s> Target<'s> {
     async fn new(name: &'static str, server: &'s Server, requests: Vec<(&'static str, Bytes)>) -> Self {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(connect(server.addr).await);
         }
-        Self { name, server, connections, requests: requests.into(), in_flight: IN_FLIGHT, rounds: Vec::new() }
+        Self {
+            name,
+            server,
+            connections,
+            requests: requests.into(),
+            in_flight: IN_FLIGHT,
+            beside: None,
+            rounds: Vec::new(),
+        }
     }
 
     /// Over one connection, with so many in flight.
-    fn over_one(mut self, in_flight: usize) -> Self {
-        self.connections.truncate(1);
-        Self { in_flight, ..self }
+    fn over_one(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self.on(1) }
+    }
+
+    /// Over so many connections.
+    fn on(mut self, connections: usize) -> Self {
+        self.connections.truncate(connections);
+        self
     }
 
     async fn measure(&self, length: Duration) -> Measured {
+        let Some(other) = &self.beside else { return self.measure_alone(length).await };
+        let (one, other) = tokio::join!(self.measure_alone(length), other.measure_alone(length));
+        one.beside(&other)
+    }
+
+    async fn measure_alone(&self, length: Duration) -> Measured {
         let mut tasks = JoinSet::new();
         let (began, cpu) = (Instant::now(), self.server.cpu());
         if self.requests[0].0 == STREAM {
@@ -309,7 +351,7 @@ fn in_stream(number: usize, unary: &Bytes) -> Bytes {
     frame(&ResolveRedirectsRequest { correlation_id: number as u64, resolve }.encode_to_vec())
 }
 
-fn report(targets: &[Target<'_>; 11]) {
+fn report(targets: &[Target<'_>; 12]) {
     println!(
         "{CONNECTIONS} connections, {IN_FLIGHT} calls (of a stream: requests) in flight on each, one server core; medians of {} rounds",
         targets[0].rounds.len()
@@ -325,8 +367,20 @@ fn report(targets: &[Target<'_>; 11]) {
             target.median(|measured| measured.p99_micros as f64),
         );
     }
-    let [resolve, logged, stream, wide, single, single_wide, health, stock, doubled, resolve_alone, health_alone] =
-        targets;
+    let [
+        resolve,
+        logged,
+        stream,
+        wide,
+        single,
+        single_wide,
+        health,
+        stock,
+        doubled,
+        apart,
+        resolve_alone,
+        health_alone,
+    ] = targets;
     let rate = |measured: &Measured| measured.calls_per_second;
     let streams = [(stream, resolve), (wide, resolve), (single, resolve), (single_wide, resolve)];
     for (one, other) in [(resolve, health), (logged, resolve), (resolve, stock)].into_iter().chain(streams) {
@@ -347,6 +401,7 @@ fn report(targets: &[Target<'_>; 11]) {
         single.name
     );
     println!("a request of a stream costs two workers {} times what it costs one", ratio(doubled, wide, cost));
+    println!("and {} times what it costs two servers on these cores", ratio(doubled, apart, cost));
 }
 
 /// How far the slowest of a hundred calls is from the middle one, at half of what the server can do.

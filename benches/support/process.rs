@@ -31,6 +31,12 @@ impl Server {
         Self::start_on(&[SERVER_CORE, LOAD_CORE], &mut waypost(log, 2))
     }
 
+    /// The same with one worker, on the core of the load.
+    #[allow(dead_code, reason = "one benchmark asks what a core is worth that is shared with the load")]
+    pub fn waypost_beside_the_load(log: &str) -> Self {
+        Self::start_on(&[LOAD_CORE], &mut waypost(log, 1))
+    }
+
     /// Starts that command, which says where it listens.
     pub fn start(command: &mut Command) -> Self {
         Self::start_on(&[SERVER_CORE], command)
