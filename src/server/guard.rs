@@ -7,7 +7,7 @@
 //! And it has to read: writing fails once the kernel has taken no byte for [`WRITE_TIMEOUT`]. Keepalive does not see
 //! such a peer as long as it sends, and its pings wait behind the answers that it does not read.
 //!
-//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is read on only once
+//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is served on only once
 //! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
@@ -18,18 +18,14 @@
 use super::{
     drain::Drain,
     lateness,
-    limits::{LATE_READ_TURN, LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
+    limits::{LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
 use std::{
     cell::Cell,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -61,8 +57,8 @@ pub(super) struct Guarded<T> {
     turn: usize,
     /// What of it is left.
     left: usize,
-    /// Ready when the connection is read again.
-    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Ready when a late worker reads again.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 struct Opening {
@@ -78,12 +74,6 @@ impl<T> Guarded<T> {
         Self { stream, opening: Some(Box::new(opening)), stalled: None, turn: READ_TURN, left: READ_TURN, rest: None }
     }
 
-    /// After an end, all of a turn may be read again.
-    fn begin_turn(&mut self) {
-        self.turn = if lateness::is_late() { LATE_READ_TURN } else { READ_TURN };
-        self.left = self.turn;
-    }
-
     /// Passes on how writing went, and fails when it has not gone on for too long.
     fn poll_written<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if written.is_ready() {
@@ -96,34 +86,6 @@ impl<T> Guarded<T> {
             .poll(cx)
             .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not read in time")))
     }
-}
-
-/// Ready once the worker has looked after everybody else and asked the driver what else there is. Not before, however
-/// often it is polled: hyper polls a connection again for each call that came on it.
-fn turn_of_others() -> impl Future<Output = ()> + Send {
-    struct Turn {
-        is_over: AtomicBool,
-        task: Waker,
-    }
-
-    impl Wake for Turn {
-        fn wake(self: Arc<Self>) {
-            self.is_over.store(true, Ordering::Relaxed);
-            self.task.wake_by_ref();
-        }
-    }
-
-    // A connection is polled by one task only, so that its waker stays good.
-    let mut begun: Option<Arc<Turn>> = None;
-    poll_fn(move |cx| match &begun {
-        Some(turn) if turn.is_over.load(Ordering::Relaxed) => Poll::Ready(()),
-        Some(_) => Poll::Pending,
-        None => {
-            let turn = Arc::new(Turn { is_over: AtomicBool::new(false), task: cx.waker().clone() });
-            begun = Some(Arc::clone(&turn));
-            pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(turn)))
-        }
-    })
 }
 
 impl Opening {
@@ -149,13 +111,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             TURN_IS_OVER.set(true);
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
-            let mut others: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(turn_of_others());
-            if others.as_mut().poll(cx).is_pending() {
-                // A late worker goes on when hyper polls again for the calls of this turn: what it does not read it
-                // cannot refuse, and calls that are let in may take longer than the others of this turn wait.
-                this.rest = (!lateness::is_late()).then_some(others);
-                return Poll::Pending;
-            }
+            // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
+            return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
         }
         let (had, room) = (buffer.filled().len(), this.left.min(buffer.remaining()));
         let read = if room == buffer.remaining() {
@@ -173,10 +130,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {
                 this.rest = Some(Box::pin(sleep(LATE_REST)));
-                this.begin_turn();
+                (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
-            this.begin_turn();
+            (this.turn, this.left) = (READ_TURN, READ_TURN);
         }
         let Some(opening) = &mut this.opening else { return read };
         if read.is_pending() {
@@ -257,54 +214,15 @@ mod tests {
                 let read = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut guarded).poll_read(cx, &mut buffer)));
                 match read.await {
                     Poll::Ready(read) => read.map(|()| turn += buffer.filled().len()).unwrap(),
-                    Poll::Pending => {
-                        turns.push(std::mem::take(&mut turn));
-                        yield_now().await;
-                    }
+                    Poll::Pending => turns.push(std::mem::take(&mut turn)),
                 }
             }
             turns.push(turn);
-            let less = [READ_TURN, LEAST_READ_TURN, LEAST_READ_TURN, LEAST_READ_TURN];
+            let less = [READ_TURN, READ_TURN / 2, READ_TURN / 4, READ_TURN / 8, READ_TURN / 8, LEAST_READ_TURN];
             assert_eq!(turns, less, "round {round}");
             // Nothing is left, which is an end.
             tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
         }
-    }
-
-    #[tokio::test]
-    async fn a_turn_that_is_over_does_not_begin_again_however_often_it_is_polled() {
-        let (mut peer, stream) = duplex(2 * READ_TURN);
-        let phases = Phases::new();
-        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
-        peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
-        guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
-        poll_fn(|cx| {
-            for _ in 0..100 {
-                let mut byte = [0];
-                assert!(Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending());
-            }
-            Poll::Ready(())
-        })
-        .await;
-        let other = tokio::spawn(async {});
-        assert_eq!(guarded.read_u8().await.unwrap(), b'P');
-        assert!(other.is_finished(), "it had its turn");
-    }
-
-    #[tokio::test]
-    async fn a_late_worker_reads_on_when_the_calls_of_a_turn_are_looked_at() {
-        let (mut peer, stream) = duplex(2 * READ_TURN);
-        let phases = Phases::new();
-        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
-        let _late = lateness::pretend(0);
-        peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
-        guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
-        let polled = poll_fn(|cx| {
-            let mut bytes = [0; 2];
-            let mut poll = || Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_ready();
-            Poll::Ready([poll(), poll()])
-        });
-        assert_eq!(polled.await, [false, true]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -338,7 +256,7 @@ mod tests {
             let mut bytes = [0; READ_TURN];
             peer.write_all(&[b'P'; READ_TURN / 2]).await.unwrap();
             assert_eq!(guarded.read(&mut bytes).await.unwrap(), READ_TURN / 2);
-            assert_eq!((guarded.turn, guarded.left), (LATE_READ_TURN, LATE_READ_TURN));
+            assert_eq!((guarded.turn, guarded.left), (READ_TURN, READ_TURN));
         }
     }
 

@@ -81,11 +81,9 @@ pub(super) const MAX_CONCURRENT_STREAMS: u32 = 256;
 /// kind. One full set of concurrent streams may go wrong at once.
 pub(super) const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 256;
 
-/// Streams that the peer opened and reset before they were looked at, which is within one [`READ_TURN`] (rapid reset,
-/// CVE-2023-44487). A client that gives up many calls at once has had them looked at before: as long as calls are that
-/// have a message, so many do not fit into a turn. Who writes heads of some hundred bytes for nothing is not ended by it,
-/// and gets no more of the worker than its turns.
-pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 16;
+/// Streams that the peer opened and reset before they were looked at (rapid reset, CVE-2023-44487). A client that
+/// gives up many calls at once has had them looked at before, so the bound is small.
+pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 32;
 
 /// Bytes of one call that may be under way to us. A request is far smaller; larger windows measured no gain.
 pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
@@ -110,12 +108,9 @@ pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// given up. Twice the keepalive timeout: a line that lost packets comes back before.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes that a connection is read in one go before the worker looks after the others: some twenty calls, or 150 resets of
-/// calls, which is a fifth of a millisecond of work; another's call waits for a few such turns.
-pub(super) const READ_TURN: usize = 2 * 1024;
-
-/// The same while the worker is late: dozens of calls, most of which it refuses.
-pub(super) const LATE_READ_TURN: usize = 8 * 1024;
+/// Bytes that a connection is read in one go before the worker looks after the others: dozens of calls, or 500 pings,
+/// which is well below a millisecond of work.
+pub(super) const READ_TURN: usize = 8 * 1024;
 
 /// The same of one that has had several turns and never came to an end: some hundred of the smallest frames, a tenth of a
 /// millisecond.
