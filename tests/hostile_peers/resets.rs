@@ -23,46 +23,30 @@ fn resets() -> u32 {
 #[test]
 fn streams_reset_before_they_are_looked_at_end_the_connection_soon() {
     let server = Server::start();
-    let told = endures("rapid reset", &server, async {
-        let mut told = None;
-        let mut left = resets();
-        let [first, later] = heads_remembered(RESOLVE);
-        while left > 0 {
-            let mut peer = Peer::greeting(server.addr, &[]).await;
-            let burst: Vec<u8> = (1..)
-                .step_by(2)
-                .take(1_000)
-                .flat_map(|stream| {
-                    let head = if stream == 1 { &first } else { &later };
-                    [frame(HEADERS, END_HEADERS, stream, head), frame(RST_STREAM, 0, stream, &CANCEL)].concat()
-                })
-                .collect();
-            // The server may close it before it has said everything.
-            let _ = peer.say(&burst).await;
-            told = told.or(peer.closed_within(CLOSED_WITHIN).await);
-            left = left.saturating_sub(1_000);
-        }
-        told
-    });
-    assert_eq!(told, Some(ENHANCE_YOUR_CALM));
-}
-
-#[test]
-fn resets_of_calls_too_long_for_many_in_one_turn_get_no_more_than_their_share() {
-    let server = Server::start();
-    endures("resets of long calls", &server, async {
-        for _ in 0..(resets() / 1_000) {
-            let mut peer = Peer::greeting(server.addr, &[]).await;
-            let burst: Vec<u8> = (1..)
-                .step_by(2)
-                .take(1_000)
-                .flat_map(|stream| [call(stream, RESOLVE), frame(RST_STREAM, 0, stream, &CANCEL)].concat())
-                .collect();
-            // The server may close it, and need not.
-            let _ = peer.say(&[burst, frame(PING, 0, 0, b"all read")].concat()).await;
-            while peer.hear().await.is_ok_and(|(kind, ..)| kind != PING) {}
-        }
-    });
+    let long = [head(RESOLVE), head(RESOLVE)];
+    for (name, [first, later]) in [("rapid reset", long), ("rapid reset of short calls", heads_remembered(RESOLVE))] {
+        let told = endures(name, &server, async {
+            let mut told = None;
+            let mut left = resets();
+            while left > 0 {
+                let mut peer = Peer::greeting(server.addr, &[]).await;
+                let burst: Vec<u8> = (1..)
+                    .step_by(2)
+                    .take(1_000)
+                    .flat_map(|stream| {
+                        let head = if stream == 1 { &first } else { &later };
+                        [frame(HEADERS, END_HEADERS, stream, head), frame(RST_STREAM, 0, stream, &CANCEL)].concat()
+                    })
+                    .collect();
+                // The server may close it before it has said everything.
+                let _ = peer.say(&burst).await;
+                told = told.or(peer.closed_within(CLOSED_WITHIN).await);
+                left = left.saturating_sub(1_000);
+            }
+            told
+        });
+        assert_eq!(told, Some(ENHANCE_YOUR_CALM), "{name}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use schema::Migrated;
 use self::{
     address::Address,
     copies::{Copies, Kept, Settings, has_succeeded},
-    database::{Database, Reply, Value},
+    database::{Database, Value},
     failure::Effect,
     hints::Hints,
 };
@@ -100,8 +100,8 @@ const SESSION_BY_ID_DURABLY: &str = "
 const MERCHANT_DURABLY: &str = "
     SELECT version, record FROM waypost_merchants WHERE merchant_id = $1 FOR KEY SHARE";
 
-/// Keeps everything in a PostgreSQL database. Its methods are called within a tokio runtime, which drives the connections that
-/// they open.
+/// Keeps everything in a PostgreSQL database. Its methods are called within a tokio runtime, which drives the connections
+/// that they open.
 #[derive(Debug)]
 pub struct PostgresStore {
     address: Address,
@@ -142,16 +142,12 @@ impl PostgresStore {
         schema::migrate(&Address::parse(url)?).await
     }
 
-    async fn run<const N: usize>(&self, statement: &'static str, values: [Value; N]) -> Result<Reply, StoreError> {
-        self.database.run(statement, values).await
-    }
-
     /// What stands in the way of a session that was not inserted; `None` when it has gone meanwhile.
     async fn in_the_way(&self, session: &Session, before: Effect) -> Result<Option<Created>, StoreError> {
         let own = |found: &Session| found.id == session.id && found.as_created() == session.as_created();
         if let Some(key) = session.key() {
             let values = key_values(&session.merchant_id, session.id.kind(), key);
-            let reply = self.run(SESSION_BY_KEY_DURABLY, values).await?;
+            let reply = self.database.run(SESSION_BY_KEY_DURABLY, values).await?;
             if let Some(row) = reply.rows.first() {
                 let first = read_session(record(row, 0)?)?;
                 // It may be what an earlier attempt of this call wrote, whose answer was lost.
@@ -161,7 +157,7 @@ impl PostgresStore {
                 }));
             }
         }
-        let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
+        let reply = self.database.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
         match before {
             Effect::Unknown if own(&read_session(record(row, 1)?)?) => Ok(Some(Created::New)),
@@ -170,7 +166,7 @@ impl PostgresStore {
     }
 
     async fn read_merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        let reply = self.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
+        let reply = self.database.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
         reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
     }
 
@@ -209,7 +205,7 @@ impl PostgresStore {
             return Ok(Replaced::Stale);
         }
         // An earlier attempt may have done it, and then nothing was left to do.
-        let reply = self.run(read_durably, [id]).await?;
+        let reply = self.database.run(read_durably, [id]).await?;
         let Some(row) = reply.rows.first() else { return Ok(Replaced::Stale) };
         let version: i64 = row.try_get(0).map_err(unreadable)?;
         match version.cmp(&wanted.0) {
@@ -227,7 +223,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
         for _ in 0..LOOKS {
-            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
+            let reply = self.database.run(INSERT_SESSION, session_values(&session)).await?;
             if reply.affected == 1 {
                 return Ok(Created::New);
             }
@@ -244,7 +240,7 @@ impl Store for PostgresStore {
         kind: Kind,
         key: &IdempotencyKey,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let reply = self.run(SESSION_BY_KEY, key_values(merchant_id, kind, key.as_str())).await?;
+        let reply = self.database.run(SESSION_BY_KEY, key_values(merchant_id, kind, key.as_str())).await?;
         reply.rows.first().map(|row| read_session(record(row, 0)?).map(Arc::new)).transpose()
     }
 
@@ -260,7 +256,7 @@ impl Store for PostgresStore {
         };
         STORE_CACHE.add([1], 1);
         let sent = Instant::now();
-        let reply = self.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
+        let reply = self.database.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
         let session = Arc::new(read_session(record(row, 0)?)?);
         let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
@@ -277,7 +273,7 @@ impl Store for PostgresStore {
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
         let (place, sent) = (self.copies.claim_session(id), Instant::now());
-        let reply = self.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
+        let reply = self.database.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
         let replaced = match reply.affected {
             0 => self.settle(reply.before, SESSION_BY_ID_DURABLY, id_value(id), (version, &text)).await?,
             _ => Replaced::Done,
@@ -298,11 +294,13 @@ impl Store for PostgresStore {
         let text = write_merchant(&merchant).into_bytes();
         let (place, sent) = (self.copies.claim_settings(&merchant.id), Instant::now());
         let reply = if version == 1 {
-            self.run(INSERT_MERCHANT, [Box::new(id.clone()), Box::new(version), Box::new(text.clone())]).await?
+            self.database
+                .run(INSERT_MERCHANT, [Box::new(id.clone()), Box::new(version), Box::new(text.clone())])
+                .await?
         } else {
             let values: [Value; 4] =
                 [Box::new(id.clone()), Box::new(version - 1), Box::new(version), Box::new(text.clone())];
-            self.run(UPDATE_MERCHANT, values).await?
+            self.database.run(UPDATE_MERCHANT, values).await?
         };
         let replaced = match reply.affected {
             0 => self.settle(reply.before, MERCHANT_DURABLY, Box::new(id), (version, &text)).await?,
@@ -317,14 +315,14 @@ impl Store for PostgresStore {
     async fn remove_over(&self, cutoff: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit.min(REMOVE_TOGETHER)).unwrap_or(i64::MAX);
         loop {
-            let reply = self.run(SELECT_OVER, [Box::new(cutoff.as_micros()), Box::new(limit)]).await?;
+            let reply = self.database.run(SELECT_OVER, [Box::new(cutoff.as_micros()), Box::new(limit)]).await?;
             let ids = reply.rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Vec<u8>>, _>>();
             let ids = ids.map_err(unreadable)?;
             if ids.is_empty() {
                 return Ok(0);
             }
             // A session may have gained time since, so the cutoff is asked again.
-            let reply = self.run(DELETE_OVER, [Box::new(ids.clone()), Box::new(cutoff.as_micros())]).await?;
+            let reply = self.database.run(DELETE_OVER, [Box::new(ids.clone()), Box::new(cutoff.as_micros())]).await?;
             // Those that another server removed first are gone as well, and one that stays is read again.
             let gone = ids.iter().filter_map(|id| std::str::from_utf8(id).ok()?.parse().ok());
             gone.for_each(|id| self.copies.removed_session(id));
@@ -353,16 +351,16 @@ impl Store for PostgresStore {
             Ok(Imported::Saved)
         };
         for _ in 0..LOOKS {
-            let reply = self.run(INSERT_SESSION, session_values(&session)).await?;
+            let reply = self.database.run(INSERT_SESSION, session_values(&session)).await?;
             before = before.or(reply.before);
             if reply.affected == 1 {
                 return saved(session);
             }
-            let reply = self.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
+            let reply = self.database.run(SESSION_BY_ID_DURABLY, [id_value(session.id)]).await?;
             let Some(row) = reply.rows.first() else {
                 let Some(key) = session.key() else { continue };
                 let values = key_values(&session.merchant_id, session.id.kind(), key);
-                let taken = !self.run(SESSION_BY_KEY, values).await?.rows.is_empty();
+                let taken = !self.database.run(SESSION_BY_KEY, values).await?.rows.is_empty();
                 if taken {
                     return Ok(Imported::Conflict);
                 }
@@ -379,7 +377,7 @@ impl Store for PostgresStore {
                 return Ok(Imported::Kept);
             }
             let values = replacement_values(&session, to_bigint(stands.version));
-            let reply = self.run(UPDATE_SESSION, values).await?;
+            let reply = self.database.run(UPDATE_SESSION, values).await?;
             before = before.or(reply.before);
             if reply.affected == 1 {
                 return saved(session);
@@ -393,11 +391,11 @@ impl Store for PostgresStore {
         let text = write_merchant(&merchant).into_bytes();
         let values = || -> [Value; 3] { [Box::new(id.clone()), Box::new(version), Box::new(text.clone())] };
         let (place, sent) = (self.copies.claim_settings(&merchant.id), Instant::now());
-        let mut reply = self.run(INSERT_MERCHANT, values()).await?;
+        let mut reply = self.database.run(INSERT_MERCHANT, values()).await?;
         if reply.affected == 0 {
             // Merchants are never removed, so there is one to update.
             let inserted = reply.before;
-            reply = self.run(UPDATE_OLDER_MERCHANT, values()).await?;
+            reply = self.database.run(UPDATE_OLDER_MERCHANT, values()).await?;
             reply.before = inserted.or(reply.before);
         }
         let replaced = match reply.affected {
@@ -414,7 +412,7 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.run(PING, []).await.map(drop)
+        self.database.run(PING, []).await.map(drop)
     }
 
     fn figures(&self) -> Figures {

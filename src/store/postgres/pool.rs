@@ -5,7 +5,9 @@
 //! longer than all else that a server does for it. So a call gets an idle connection of its own runtime, or else one of
 //! another's, and waits for a new one only when none is idle. Lent abroad, a connection is a stopgap: another is opened
 //! at the caller's home meanwhile, if there may be one, and in a full pool one that is only ever lent abroad makes room.
-//! Pools of the shelf know no homes.
+//! Pools off the shelf know no homes.
+//!
+//! It never runs a statement, and never tries a second time: that is [`database`](super::database)'s.
 
 use super::{
     address::{Address, Driven},
