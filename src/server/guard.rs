@@ -7,7 +7,7 @@
 //! And it has to read: writing fails once the kernel has taken no byte for [`WRITE_TIMEOUT`]. Keepalive does not see
 //! such a peer as long as it sends, and its pings wait behind the answers that it does not read.
 //!
-//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is served on only once
+//! And it has to let others have their turn: after [`READ_TURN`] bytes in one go, its connection is read on only once
 //! the worker has looked after everybody else. A library that reads as long as there is something to read would, under a
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
@@ -22,14 +22,18 @@ use super::{
 };
 use std::{
     cell::Cell,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker, ready},
+    time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     task::yield_now,
     time::{Sleep, sleep},
 };
@@ -41,9 +45,15 @@ thread_local! {
     static TURN_IS_OVER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a connection has been read as much as it may in one turn since this was asked last.
+/// A connection has its turn now.
+pub(super) fn begin_turn() {
+    TURN_IS_OVER.set(false);
+    lateness::calls_waited_unread_since(None);
+}
+
+/// Whether the connection has been read as much as it may in this turn.
 pub(super) fn turn_is_over() -> bool {
-    TURN_IS_OVER.take()
+    TURN_IS_OVER.get()
 }
 
 /// A stream whose peer must begin in time, and read.
@@ -57,8 +67,8 @@ pub(super) struct Guarded<T> {
     turn: usize,
     /// What of it is left.
     left: usize,
-    /// Ready when a late worker reads again.
-    rest: Option<Pin<Box<Sleep>>>,
+    /// Ready when the connection is read again.
+    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 struct Opening {
@@ -88,6 +98,37 @@ impl<T> Guarded<T> {
     }
 }
 
+/// Ready once the worker has looked after everybody else and asked the driver what else there is. Not before, however
+/// often it is polled: hyper polls a connection again for each call that came on it. What is read then has waited.
+fn turn_of_others() -> impl Future<Output = ()> + Send {
+    struct Turn {
+        is_over: AtomicBool,
+        task: Waker,
+    }
+
+    impl Wake for Turn {
+        fn wake(self: Arc<Self>) {
+            self.is_over.store(true, Ordering::Relaxed);
+            self.task.wake_by_ref();
+        }
+    }
+
+    // A connection is polled by one task only, so that its waker stays good.
+    let (since, mut begun) = (Instant::now(), None::<Arc<Turn>>);
+    poll_fn(move |cx| match &begun {
+        Some(turn) if turn.is_over.load(Ordering::Relaxed) => {
+            lateness::calls_waited_unread_since(Some(since));
+            Poll::Ready(())
+        }
+        Some(_) => Poll::Pending,
+        None => {
+            let turn = Arc::new(Turn { is_over: AtomicBool::new(false), task: cx.waker().clone() });
+            begun = Some(Arc::clone(&turn));
+            pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(turn)))
+        }
+    })
+}
+
 impl Opening {
     /// Called when nothing can be read now: bytes that are there already always count.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -111,19 +152,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             TURN_IS_OVER.set(true);
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
-            // Wakes this task once the driver was asked what else there is, and not at once as waking it here would.
-            return pin!(yield_now()).poll(cx).map(|()| unreachable!("it is ready when it is polled again"));
+            let mut others: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(turn_of_others());
+            if others.as_mut().poll(cx).is_pending() {
+                // A late worker goes on when hyper polls again for the calls of this turn: what it does not read it
+                // cannot refuse, and calls that are let in may take longer than the others of this turn wait.
+                this.rest = (!lateness::is_late()).then_some(others);
+                return Poll::Pending;
+            }
         }
         let (had, room) = (buffer.filled().len(), this.left.min(buffer.remaining()));
-        let read = if room == buffer.remaining() {
-            Pin::new(&mut this.stream).poll_read(cx, buffer)
-        } else {
-            let mut turn = ReadBuf::new(buffer.initialize_unfilled_to(room));
-            let read = Pin::new(&mut this.stream).poll_read(cx, &mut turn);
-            let bytes = turn.filled().len();
-            buffer.advance(bytes);
-            read
-        };
+        let read = pin!((&mut this.stream).take(room as u64)).poll_read(cx, buffer);
         let bytes = buffer.filled().len() - had;
         if read.is_ready() {
             this.left -= bytes;
@@ -169,7 +207,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 #[cfg(test)]
 mod tests {
     use super::{super::drain::Phases, *};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncWriteExt, duplex};
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -202,27 +240,71 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_never_comes_to_an_end_is_read_less_in_each_turn_until_it_does() {
-        let (mut peer, stream) = duplex(4 * READ_TURN);
+        let less = [READ_TURN, READ_TURN / 2, READ_TURN / 4, LEAST_READ_TURN, LEAST_READ_TURN];
+        let all = less.iter().sum();
+        let (mut peer, stream) = duplex(all);
         let phases = Phases::new();
         let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
         for round in 0..2 {
-            peer.write_all(&[b'P'; 2 * READ_TURN + LEAST_READ_TURN]).await.unwrap();
+            peer.write_all(&vec![b'P'; all]).await.unwrap();
             let (mut turns, mut turn) = (Vec::new(), 0);
-            while turns.iter().sum::<usize>() + turn < 2 * READ_TURN + LEAST_READ_TURN {
+            while turns.iter().sum::<usize>() + turn < all {
                 let mut bytes = [0; 2 * READ_TURN];
                 let mut buffer = ReadBuf::new(&mut bytes);
                 let read = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut guarded).poll_read(cx, &mut buffer)));
                 match read.await {
                     Poll::Ready(read) => read.map(|()| turn += buffer.filled().len()).unwrap(),
-                    Poll::Pending => turns.push(std::mem::take(&mut turn)),
+                    Poll::Pending => {
+                        turns.push(std::mem::take(&mut turn));
+                        yield_now().await;
+                    }
                 }
             }
             turns.push(turn);
-            let less = [READ_TURN, READ_TURN / 2, READ_TURN / 4, READ_TURN / 8, READ_TURN / 8, LEAST_READ_TURN];
             assert_eq!(turns, less, "round {round}");
             // Nothing is left, which is an end.
             tokio::time::timeout(TIMEOUT, guarded.read_u8()).await.expect_err("nothing was said");
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_over_does_not_begin_again_however_often_it_is_polled() {
+        let (mut peer, stream) = duplex(2 * READ_TURN);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
+        guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
+        poll_fn(|cx| {
+            for _ in 0..100 {
+                let mut byte = [0];
+                assert!(Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending());
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let other = tokio::spawn(async {});
+        assert_eq!(lateness::unread_for(), Duration::ZERO);
+        assert_eq!(guarded.read_u8().await.unwrap(), b'P');
+        assert!(other.is_finished(), "it had its turn");
+        assert_ne!(lateness::unread_for(), Duration::ZERO);
+        begin_turn();
+        assert_eq!(lateness::unread_for(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_late_worker_reads_on_when_the_calls_of_a_turn_are_looked_at() {
+        let (mut peer, stream) = duplex(2 * READ_TURN);
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        let _late = lateness::pretend(0);
+        peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
+        guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
+        let polled = poll_fn(|cx| {
+            let mut bytes = [0; 2];
+            let mut poll = || Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_ready();
+            Poll::Ready([poll(), poll()])
+        });
+        assert_eq!(polled.await, [false, true]);
     }
 
     #[tokio::test(start_paused = true)]

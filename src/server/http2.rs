@@ -5,7 +5,7 @@
 
 use super::{
     connection::{End, Life, Protocol},
-    guard::{Guarded, turn_is_over},
+    guard::{Guarded, begin_turn, turn_is_over},
     lateness, limits,
     peer::PeerNames,
     stream::Stream,
@@ -114,8 +114,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
 
 /// Polls a connection, looks at the calls that came on it, and lets it write the answers if its turn is not over.
 fn poll_turn<C: Future>(mut connection: Pin<&mut C>, cx: &mut Context<'_>) -> Poll<C::Output> {
-    // What another connection has left there.
-    turn_is_over();
+    begin_turn();
     let polled = connection.as_mut().poll(cx);
     if !begin_arrived() || polled.is_ready() || turn_is_over() {
         return polled;

@@ -76,6 +76,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct Queued {
     since: Instant,
+    /// How long it had waited before, in the kernel's hands.
+    unread: Duration,
     /// It and those that stood before it.
     place: u32,
     /// Whether it is polled in the turn of its connection, which is not its own.
@@ -140,6 +142,12 @@ pub(super) fn has_enough_to_do() -> bool {
     WORKER.with(|worker| worker.queued.get() >= ALWAYS_QUEUED && worker.is_late(Instant::now))
 }
 
+/// Calls that arrive from now on had been waiting since then to be read, if not for a shorter time. `None` for those that
+/// are read as soon as the worker sees them.
+pub(super) fn calls_waited_unread_since(since: Option<Instant>) {
+    WORKER.with(|worker| worker.unread_since.set(since));
+}
+
 /// Makes this thread's worker late, with so many calls in its queue, until this is dropped.
 #[cfg(test)]
 pub(super) fn pretend(queued: u32) -> impl Drop {
@@ -162,6 +170,12 @@ pub(super) fn pretend(queued: u32) -> impl Drop {
     Pretence
 }
 
+/// How long a call that arrives now has waited unread.
+#[cfg(test)]
+pub(super) fn unread_for() -> Duration {
+    Queued::arrive().expect("a worker in time").unread
+}
+
 /// A request of a stream has its turn now. `None` when it is to be refused.
 pub fn begin_item() -> Option<Begun> {
     WORKER.with(Worker::begin_item)
@@ -179,6 +193,8 @@ pub fn had_to_wait(since: Instant) {
 struct Worker {
     /// Calls that arrived and had no turn yet.
     queued: Cell<u32>,
+    /// Since when the calls that arrive now have waited to be read.
+    unread_since: Cell<Option<Instant>>,
     /// How long a call waits for each of those that stand before it, and for itself.
     wait_each: Cell<Duration>,
     last_wait: Cell<Duration>,
@@ -199,6 +215,7 @@ impl Worker {
         let now = Instant::now();
         Self {
             queued: Cell::new(0),
+            unread_since: Cell::new(None),
             wait_each: Cell::new(Duration::ZERO),
             last_wait: Cell::new(Duration::ZERO),
             last_turn: Cell::new(now),
@@ -233,13 +250,15 @@ impl Worker {
             return None;
         }
         self.queued.set(place);
-        Some(Queued { since: now, place, before_its_turn: late })
+        let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
+        Some(Queued { since: now, unread, place, before_its_turn: late })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
-        let wait = now.duration_since(queued.since);
+        let in_queue = now.duration_since(queued.since);
         // Weighed one to seven with what was known: some dozens of calls make it.
-        self.wait_each.set((self.wait_each.get() * 7 + wait / queued.place) / 8);
+        self.wait_each.set((self.wait_each.get() * 7 + in_queue / queued.place) / 8);
+        let wait = queued.unread + in_queue;
         self.observe(wait, now);
         if !self.late.get() {
             return Some(Begun(None));
@@ -396,6 +415,24 @@ mod tests {
             scene.load(1_000 * MS, cost / 50, cost);
             let (refusing, working) = (HTTP2 * scene.refused, (cost + HTTP2) * scene.served);
             assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (part - 1), "{cost:?}: {refusing:?}");
+        }
+    }
+
+    #[test]
+    fn calls_that_waited_unread_make_a_worker_late_as_those_that_waited_in_its_queue_and_tell_nothing_of_the_queue() {
+        for (unread, late) in [(None, false), (Some(MS), false), (Some(20 * MS), true)] {
+            let worker = Worker::new();
+            let mut now = Instant::now();
+            for _ in 0..60 {
+                now += 10 * MS;
+                worker.unread_since.set(unread.map(|unread| now - unread));
+                let queued = worker.arrive(now).expect("the queue is short");
+                worker.queued.set(0);
+                worker.begin(&queued, now + MS / 10);
+                std::mem::forget(queued);
+            }
+            assert_eq!(worker.is_late(|| now), late, "{unread:?}");
+            assert!(worker.wait_each.get() <= MS / 10);
         }
     }
 
