@@ -85,6 +85,13 @@ fn answers_whose_window_stays_closed_are_bounded_and_end_their_connection() {
     });
 }
 
+/// Its worker would stand still for each of them as what nobody reads fills the memory, which takes more than a test of
+/// builds for debugging can tell.
+#[test]
+fn memory_grows_by_small_pages() {
+    assert!(!Server::start().takes_huge_pages());
+}
+
 #[test]
 fn a_peer_whose_socket_is_full_is_given_up_though_it_goes_on_sending() {
     let server = Server::start();

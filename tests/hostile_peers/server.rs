@@ -81,6 +81,11 @@ impl Server {
         kib / 1_024.0
     }
 
+    /// Whether the kernel may hand out memory to it in pages of 2 MiB.
+    pub fn takes_huge_pages(&self) -> bool {
+        self.status("THP_enabled:") != "0"
+    }
+
     /// What it has logged so far.
     pub fn log_kib(&self) -> u64 {
         self.log.as_file().metadata().expect("a file").len() / 1_024
