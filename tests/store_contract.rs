@@ -13,11 +13,11 @@ mod memory {
 
     #[tokio::test]
     async fn what_sessions_take_is_counted_until_they_are_removed() {
-        use crate::support::draft::{EXPIRES, draft, next_id};
+        use crate::support::draft::{CREATED, EXPIRES, draft, next_id, recorded};
         use std::time::Duration;
         use waypost::{
-            model::Kind,
-            store::{MemoryStore, Store},
+            model::{Kind, Outcome},
+            store::{Imported, MemoryStore, Store},
         };
 
         let store = MemoryStore::default();
@@ -39,6 +39,14 @@ mod memory {
         create_early().await;
         // The tables themselves may have grown.
         assert!(bytes().abs_diff(all) < 100 * 100, "{} of {all}", bytes());
+        let all = bytes();
+        for id in &ids {
+            let paid = recorded(&draft().expires(early).build_as(*id), Outcome::Success, CREATED);
+            assert_eq!(store.import_session(paid).await.expect("imported"), Imported::Saved);
+        }
+        // Each takes the place of what it was before.
+        assert!(bytes().abs_diff(all) < 100 * 100, "{} of {all}", bytes());
+        assert_eq!(store.figures().sessions, Some(200));
     }
 }
 

@@ -17,6 +17,7 @@ async fn the_same_key_and_content_gives_the_first_response() {
     let served = Served::start();
     let client = served.client();
     let first = client.ok("CreatePayment", payment("k")).await;
+    served.advance(Duration::from_secs(60));
     client
         .ok("RecordOutcome", json!({"session_id": first["session"]["sessionId"], "outcome": "OUTCOME_FAILURE"}))
         .await;
