@@ -556,6 +556,9 @@ fn text(field: impl Into<String>, value: String, bytes: usize, violations: &mut 
 
 /// A text of bounded length without control characters: it goes into URLs and to screens.
 fn plain_text(field: &str, value: String, bytes: usize, violations: &mut Violations) -> Text {
+    if value.is_empty() {
+        return None;
+    }
     if value.chars().any(char::is_control) {
         violations.add(field, "has a control character: leave it out");
     }

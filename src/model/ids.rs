@@ -61,15 +61,15 @@ impl FromStr for SessionId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let (prefix, uuid) = text.rsplit_once('_').ok_or(InvalidId::Session)?;
-        let kind = Kind::ALL.into_iter().find(|kind| kind.id_prefix() == prefix).ok_or(InvalidId::Session)?;
-        // Only the spelling that was handed out: one session has one id.
-        let id = Self::new(kind, Uuid::try_parse(uuid).map_err(|_| InvalidId::Session)?);
-        if uuid.len() == 36 && !uuid.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Ok(id)
-        } else {
-            Err(InvalidId::Session)
-        }
+        let read = || {
+            let (prefix, uuid) = text.split_at_checked(text.len().checked_sub(Hyphenated::LENGTH)?)?;
+            let prefix = prefix.strip_suffix('_')?;
+            let kind = Kind::ALL.into_iter().find(|kind| kind.id_prefix() == prefix)?;
+            // Only the spelling that was handed out: one session has one id.
+            let is_ours = uuid.bytes().fold(true, |ours, byte| ours & !byte.is_ascii_uppercase());
+            is_ours.then(|| Uuid::try_parse(uuid).ok()).flatten().map(|uuid| Self::new(kind, uuid))
+        };
+        read().ok_or(InvalidId::Session)
     }
 }
 

@@ -478,6 +478,10 @@ impl Parts {
 /// What stands before the first `://`, and what behind it.
 #[inline]
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    // As nearly every URL begins.
+    if let Some(after) = text.strip_prefix("https://") {
+        return Some(("https", after));
+    }
     let colon = text.bytes().position(|byte| byte == b':')?;
     match text[colon..].strip_prefix("://") {
         Some(after) => Some((&text[..colon], after)),
