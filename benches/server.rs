@@ -6,7 +6,9 @@
 //! process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the same service on
 //! tonic's own server with its defaults, and streams to a Waypost with two workers.
 //!
-//! At last `ResolveRedirect` at a steady rate, half of what was measured in that round, for a second. It is looked at in
+//! Each is measured for a short time and often, so that what is compared was measured within the same second.
+//!
+//! In some rounds also `ResolveRedirect` at a steady rate, half of what was measured in that round, for a second. It is looked at in
 //! windows of a hundredth of a second, so short that nothing else takes a core in most of them: then the median over the
 //! windows is the server's own, and the whole second has what the machine did to it as well.
 //!
@@ -15,8 +17,8 @@
 //! request costs them, beside what it costs two servers that have a worker on each of these cores and share nothing.
 //! It is a stream's, as the load can make enough of these.
 //!
-//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.5), `WAYPOST_BENCH_ROUNDS` their number
-//! (default 9).
+//! `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 0.1), `WAYPOST_BENCH_ROUNDS` their number
+//! (default 63).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
@@ -56,6 +58,8 @@ const ROLE: &str = "WAYPOST_BENCH_ROLE";
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 16;
 const SESSIONS: usize = 10_000;
+/// Rounds for each second at a steady rate.
+const STEADY_EVERY: usize = 7;
 /// In a second at a steady rate.
 const WINDOWS: usize = 100;
 
@@ -70,7 +74,7 @@ fn main() {
     let (seconds, rounds) = if tests {
         (0.05, 1)
     } else {
-        (number("WAYPOST_BENCH_SECONDS", 0.5), number("WAYPOST_BENCH_ROUNDS", 9.0) as usize)
+        (number("WAYPOST_BENCH_SECONDS", 0.1), number("WAYPOST_BENCH_ROUNDS", 63.0) as usize)
     };
     let sessions = if tests { 100 } else { SESSIONS };
 
@@ -110,6 +114,9 @@ fn main() {
                 if round > 0 || rounds == 1 {
                     target.rounds.push(measured);
                 }
+            }
+            if round % STEADY_EVERY != 0 {
+                continue;
             }
             let half = targets[0].rounds.last().map_or(1_000.0, |measured| measured.calls_per_second / 2.0);
             steady.push(targets[0].measure_at(half, Duration::from_secs(u64::from(!tests))).await);
