@@ -16,6 +16,7 @@ use waypost::{
         AutoReturn, Claims, Mode, Policy, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template,
         Verified, decide, to_pem,
     },
+    server::prefer_small_pages,
 };
 
 /// As the server's.
@@ -23,6 +24,7 @@ use waypost::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    prefer_small_pages();
     divan::main();
 }
 

@@ -51,7 +51,7 @@ use waypost::{
     },
     proto::v1::ResolveRedirectRequest,
     redirect::Mode,
-    server::{Http2, Limits, Server},
+    server::{Http2, Limits, Server, prefer_small_pages},
     store::{Created, MemoryStore, PostgresStore, RedbStore, Store, record, redb::Options},
 };
 
@@ -80,6 +80,7 @@ struct Bench {
 }
 
 fn main() {
+    prefer_small_pages();
     // `cargo test` may run benches too, to see that they work: then once, and shortly.
     let number = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let bench = if env::args().any(|arg| arg == "--bench") {

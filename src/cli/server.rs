@@ -15,7 +15,7 @@ use crate::{
     ops::{self, Component, Readiness},
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
-    server::{Encrypted, Http2, Limits, Server, Web},
+    server::{Encrypted, Http2, Limits, Server, Web, prefer_small_pages},
     store::{Measured, StoreUrl, backup},
     telemetry::{self, metrics},
 };
@@ -55,15 +55,6 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
     // A name that is still being looked up cannot be stopped; dropping the runtime would wait for it.
     runtime.shutdown_background();
     served.map(|()| String::new()).map_err(Failure::Failed)
-}
-
-/// Where the kernel hands out memory in pages of 2 MiB, a worker stands still while it empties one, a millisecond or two on
-/// a virtual machine, whenever there are more sessions or answers than before.
-fn prefer_small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as they are");
-    }
 }
 
 impl Serve {
