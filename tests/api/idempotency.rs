@@ -51,6 +51,16 @@ async fn the_same_key_with_other_content_is_refused_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_request_is_told_before_what_its_key_was_used_for() {
+    let client = Served::start().client();
+    client.ok("CreatePayment", payment("k")).await;
+    let mut wrong = payment("k");
+    wrong["customer_email"] = "".into();
+    let refused = client.refused("CreatePayment", wrong).await;
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+}
+
+#[tokio::test]
 async fn keys_belong_to_a_merchant_and_a_method() {
     let client = Served::start().client();
     let first = client.ok("CreatePayment", payment("k")).await;

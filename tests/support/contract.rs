@@ -173,6 +173,8 @@ pub async fn c2_the_first_session_is_returned_as_it_is_now(fixture: impl Fixture
     let paid = recorded(&first, Outcome::Success, CREATED.plus(MICROSECOND));
     assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
     let answer = store.create(draft().key("k", 1).build()).await.expect("answered");
+    // From which the first answer can be told.
+    assert_eq!(paid.as_created(), first);
     assert_eq!(answer, Created::Before(paid.into()));
 }
 
