@@ -110,7 +110,7 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Bytes that a connection is read in one go before the worker looks after the others: dozens of calls, or 500 pings,
 /// which is well below a millisecond of work.
-pub(super) const READ_TURN: usize = 6 * 1024;
+pub(super) const READ_TURN: usize = 8 * 1024;
 
 /// The same of one that has had several turns and never came to an end: some hundred of the smallest frames, a tenth of a
 /// millisecond.
