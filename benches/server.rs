@@ -6,11 +6,11 @@
 //! process, `ResolveRedirect` and `Health/Check` one call at a time, `ResolveRedirect` of the same service on
 //! tonic's own server with its defaults, and streams to a Waypost with two workers.
 //!
-//! Each is measured for a short time and often, so that what is compared was measured within the same second.
+//! Each is measured shortly and often, so that what is compared was measured within about a second.
 //!
-//! In some rounds also `ResolveRedirect` at a steady rate, half of what was measured in that round, for a second. It is looked at in
-//! windows of a hundredth of a second, so short that nothing else takes a core in most of them: then the median over the
-//! windows is the server's own, and the whole second has what the machine did to it as well.
+//! In some rounds also `ResolveRedirect` at a steady rate, half of what was measured in that round, for a second. It is
+//! looked at in windows of a hundredth of a second, so short that nothing else takes a core in most of them: then the
+//! median over the windows is the server's own, and the whole second has what the machine did to it as well.
 //!
 //! The servers have one core and the load another; the load speaks HTTP/2 by itself, so that it costs less than
 //! what it measures. Two workers have both cores and share one of them with the load: what counts there is what a

@@ -370,6 +370,23 @@ async fn very_many_violations_still_fit_into_a_header() {
 }
 
 #[tokio::test]
+async fn what_is_as_long_as_it_may_be_is_taken() {
+    let client = Served::start().client();
+    let longest = "b".repeat(16 * 1024 - r#"{"a":""}"#.len());
+    for (pointer, value) in [
+        ("/merchant_id", json!("m".repeat(64))),
+        ("/idempotency_key", json!("k".repeat(255))),
+        ("/ttl", json!("60s")),
+        ("/ttl", json!("2592000s")),
+        ("/metadata", json!({"a": longest})),
+    ] {
+        let mut request = good("CreatePayment");
+        put(&mut request, pointer, value);
+        client.ok("CreatePayment", request).await;
+    }
+}
+
+#[tokio::test]
 async fn an_error_fits_into_the_headers_that_clients_take_whatever_was_sent() {
     let client = Served::start().client();
     let long = |unit: &str, times: usize| format!("https://EXAMPLE.com/{}", unit.repeat(times));
