@@ -80,7 +80,6 @@ struct Bench {
 }
 
 fn main() {
-    prefer_small_pages();
     // `cargo test` may run benches too, to see that they work: then once, and shortly.
     let number = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let bench = if env::args().any(|arg| arg == "--bench") {
@@ -106,6 +105,8 @@ fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let cluster = Cluster::start(Fsync::On, "");
+        // As the server does it, and the database does not.
+        prefer_small_pages();
         // First, while nothing else is in memory.
         bench.sizes().await;
         bench.creates(cluster.as_ref()).await;

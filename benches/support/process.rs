@@ -52,15 +52,18 @@ impl Server {
         Self { process, addr }
     }
 
-    /// Seconds of processor time so far, of the threads that there are.
+    /// Seconds of processor time so far, of the threads that there are: a server that is measured ends none.
     pub fn cpu(&self) -> f64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("its threads");
-        // The first number of each thread's file, in nanoseconds: the kernel's documentation of scheduler statistics.
+        // The first number of each thread's file, in nanoseconds, for one that runs as of the scheduler's last tick: the
+        // kernel's documentation of scheduler statistics.
         let on_cpu = |thread: std::fs::DirEntry| {
             let schedstat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
             schedstat.split(' ').next()?.parse::<f64>().ok()
         };
-        threads.flatten().filter_map(on_cpu).sum::<f64>() / 1e9
+        let nanos: f64 = threads.flatten().filter_map(on_cpu).sum();
+        assert!(nanos > 0.0, "the kernel counts no processor time of threads");
+        nanos / 1e9
     }
 }
 

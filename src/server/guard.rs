@@ -12,8 +12,9 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! And while the worker is [late](super::lateness) and has enough to do, a connection rests for [`LATE_REST`] once it was
-//! read: most of what comes is refused, and refusals that are read and written together cost less than one by one.
+//! And while the worker is [late](super::lateness), a connection may have a second turn at once, and if the worker has
+//! enough to do, rests for [`LATE_REST`] once it was read: most of what comes is refused, and refusals that are read and
+//! written together cost less than one by one.
 
 use super::{
     drain::Drain,
@@ -149,14 +150,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.rest = None;
         }
         if this.left == 0 {
-            TURN_IS_OVER.set(true);
+            let again = TURN_IS_OVER.replace(true);
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
             let mut others: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(turn_of_others());
             if others.as_mut().poll(cx).is_pending() {
-                // A late worker goes on when hyper polls again for the calls of this turn: what it does not read it
+                // A late worker goes on once when hyper polls again for the calls of this turn: what it does not read it
                 // cannot refuse, and calls that are let in may take longer than the others of this turn wait.
-                this.rest = (!lateness::is_late()).then_some(others);
+                this.rest = (again || !lateness::is_late()).then_some(others);
                 return Poll::Pending;
             }
         }
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_worker_reads_on_when_the_calls_of_a_turn_are_looked_at() {
+    async fn a_late_worker_reads_on_once_when_the_calls_of_a_turn_are_looked_at() {
         let (mut peer, stream) = duplex(2 * READ_TURN);
         let phases = Phases::new();
         let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
@@ -300,11 +301,11 @@ mod tests {
         peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
         guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
         let polled = poll_fn(|cx| {
-            let mut bytes = [0; 2];
+            let mut bytes = [0; READ_TURN];
             let mut poll = || Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_ready();
-            Poll::Ready([poll(), poll()])
+            Poll::Ready([poll(), poll(), poll(), poll()])
         });
-        assert_eq!(polled.await, [false, true]);
+        assert_eq!(polled.await, [false, true, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

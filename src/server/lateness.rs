@@ -1,10 +1,11 @@
 //! How late this worker is, and who is refused because of that.
 //!
-//! A call that has arrived waits for its turn in its worker's queue, and under a load that the worker cannot bear that
-//! queue only ever grows. As CoDel does it (RFC 8289), a worker counts as late once no call has had its turn within
-//! [`TARGET`] for an [`INTERVAL`]: a burst is not overload. While it is late, a call that would wait longer than
-//! [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it, as so many stood in front of them
-//! and so long did it take. What had queued up before is refused when its turn comes, if that is after [`TOO_OLD`].
+//! A call that has arrived waits for its turn in its worker's queue, perhaps after a wait for its connection to be read,
+//! and under a load that the worker cannot bear that queue only ever grows. As CoDel does it (RFC 8289), a worker counts
+//! as late once no call has had its turn within [`TARGET`] for an [`INTERVAL`]: a burst is not overload. While it is late,
+//! a call that would wait longer than [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it,
+//! as so many stood in front of them and so long did it take. What had queued up before is refused when its turn comes, if
+//! that is after [`TOO_OLD`].
 //!
 //! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
 //! [part](PART_OF_REFUSALS) of the worker's time and no more: what cannot be refused within that part is served, and what
@@ -142,8 +143,9 @@ pub(super) fn has_enough_to_do() -> bool {
     WORKER.with(|worker| worker.queued.get() >= ALWAYS_QUEUED && worker.is_late(Instant::now))
 }
 
-/// Calls that arrive from now on had been waiting since then to be read, if not for a shorter time. `None` for those that
-/// are read as soon as the worker sees them.
+/// Calls that arrive from now on had been waiting to be read since then, when their connection's last turn ended: for a
+/// shorter time, if they were sent later, or for a longer one, if there was more than a turn before them. `None` for
+/// those that are read as soon as the worker sees them.
 pub(super) fn calls_waited_unread_since(since: Option<Instant>) {
     WORKER.with(|worker| worker.unread_since.set(since));
 }
@@ -263,7 +265,7 @@ impl Worker {
         if !self.late.get() {
             return Some(Begun(None));
         }
-        if wait > TOO_OLD && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
+        if in_queue > TOO_OLD && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
     }
 
     fn begin_item(&self) -> Option<Begun> {

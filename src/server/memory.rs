@@ -6,6 +6,6 @@
 pub fn prefer_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as they are");
+        tracing::info!(%error, "memory grows by huge pages where the kernel has them");
     }
 }
