@@ -82,7 +82,7 @@ pub(super) const MAX_CONCURRENT_STREAMS: u32 = 256;
 pub(super) const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 256;
 
 /// Streams that the peer opened and reset before they were looked at (rapid reset, CVE-2023-44487). A client that
-/// gives up many calls at once has had them looked at before, so the bound is small.
+/// gives up many calls at once has mostly had them looked at before, so the bound is small.
 pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 32;
 
 /// Bytes of one call that may be under way to us. A request is far smaller; larger windows measured no gain.

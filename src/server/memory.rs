@@ -1,4 +1,4 @@
-//! How the kernel hands out memory to this process.
+//! How the kernel hands out memory to this process; never how much, which is bounded where it is used.
 
 /// Asks for it in small pages. One of 2 MiB is emptied while a worker stands still, a millisecond or two on a virtual
 /// machine, each time that there are more sessions or answers than before; what the larger ones spare in looking up
