@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -290,14 +291,20 @@ async fn a_full_server_refuses_calls_at_once_and_stays_healthy() {
 }
 
 #[tokio::test]
-async fn refused_calls_cost_no_connection_though_their_requests_come_late() {
+async fn calls_that_are_answered_before_their_requests_come_cost_no_connection() {
+    let full = grpc::Limits { max_calls: 0, ..Default::default() };
+    answers_a_thousand_calls_by_their_heads(full, GET_SESSION).await;
+    answers_a_thousand_calls_by_their_heads(grpc::Limits::default(), "/waypost.v1.NoService/GetSession").await;
+}
+
+async fn answers_a_thousand_calls_by_their_heads(limits: grpc::Limits, path: &str) {
     const AT_ONCE: u32 = 200;
-    let server = Running::start(Default::default(), grpc::Limits { max_calls: 0, ..Default::default() });
+    let server = Running::start(Default::default(), limits);
     let mut socket = server.socket().await;
     socket.write_all(&[PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.unwrap();
     // POST http, from the static table, then the path and a header as they are.
-    let mut head = vec![0x83, 0x86, 0x04, GET_SESSION.len() as u8];
-    head.extend(GET_SESSION.bytes().chain([0, GRPC.0.len() as u8]));
+    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
+    head.extend(path.bytes().chain([0, GRPC.0.len() as u8]));
     head.extend(GRPC.0.bytes().chain([GRPC.1.len() as u8]).chain(GRPC.1.bytes()));
     let body = framed(&ask("x"));
     let send = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
@@ -306,22 +313,52 @@ async fn refused_calls_cost_no_connection_though_their_requests_come_late() {
     for round in 0..5 {
         let streams = (0..AT_ONCE).map(|call| 1 + 2 * (round * AT_ONCE + call));
         let heads: Vec<u8> = streams.clone().flat_map(|stream| send(HEADERS, END_HEADERS, stream, &head)).collect();
-        socket.write_all(&[heads, send(PING, 0, 0, &[0; 8])].concat()).await.unwrap();
+        socket.write_all(&heads).await.unwrap();
         let mut answered = 0;
-        let mut sent = false;
-        while answered < AT_ONCE || !sent {
+        while answered < AT_ONCE {
             let (kind, flags, _) = timeout(PATIENCE, frame(&mut socket)).await.expect("answers").expect("a connection");
-            assert_ne!(kind, GOAWAY, "the connection is closed");
+            assert!(kind != GOAWAY && kind != RST_STREAM, "{path}, round {round}: {kind}");
             answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
-            // The server has all heads.
+        }
+        let bodies: Vec<u8> = streams.clone().flat_map(|stream| send(DATA, END_STREAM, stream, &body)).collect();
+        socket.write_all(&bodies).await.unwrap();
+    }
+    socket.write_all(&send(PING, 0, 0, &[0; 8])).await.unwrap();
+    let served = async {
+        loop {
+            let (kind, flags, _) = frame(&mut socket).await.expect("a connection");
+            assert!(kind != GOAWAY && kind != RST_STREAM, "{path}: {kind}");
             if kind == PING && flags & ACK != 0 {
-                let bodies: Vec<u8> =
-                    streams.clone().flat_map(|stream| send(DATA, END_STREAM, stream, &body)).collect();
-                socket.write_all(&bodies).await.unwrap();
-                sent = true;
+                return;
             }
         }
-    }
+    };
+    timeout(PATIENCE, served).await.expect("it is still served");
+}
+
+#[tokio::test]
+async fn a_request_that_goes_on_and_on_after_its_answer_is_reset_in_the_end() {
+    const PART: usize = 1_024;
+    let server = Running::start(Default::default(), grpc::Limits { max_calls: 0, ..Default::default() });
+    let head = http::Request::post(format!("http://server{GET_SESSION}")).header(GRPC.0, GRPC.1).body(()).unwrap();
+    let (answer, mut request) = server.h2().await.ready().await.unwrap().send_request(head, false).unwrap();
+    assert_eq!(answer.await.unwrap().headers()["grpc-status"], "8");
+    let mut said = 0;
+    let saying = async {
+        loop {
+            request.reserve_capacity(PART);
+            let Some(Ok(room)) = poll_fn(|cx| request.poll_capacity(cx)).await else { break };
+            said += room.min(PART);
+            if request.send_data(vec![0; room.min(PART)].into(), false).is_err() {
+                break;
+            }
+        }
+        poll_fn(|cx| request.poll_reset(cx)).await
+    };
+    let reset = timeout(PATIENCE, saying).await.expect("not listened to for ever").unwrap();
+    assert_eq!(reset, h2::Reason::NO_ERROR);
+    // What the peer can have sent before it heard the answer is no fault of its own.
+    assert!((64 * 1_024..1_024 * 1_024).contains(&said), "{said} bytes");
 }
 
 #[tokio::test]

@@ -62,7 +62,3 @@ pub const RETRY_AFTER_OVERLOAD: Duration = Duration::from_millis(100);
 
 /// What a caller is told to wait after a deadline. Longer than after overload, as something was slow for seconds.
 pub const RETRY_AFTER_DEADLINE: Duration = Duration::from_millis(500);
-
-/// How long a call that is refused has to send its request before it is answered all the same: requests are small and
-/// follow their call at once, but for those of streams, which end when their caller wants.
-pub const PATIENCE_WITH_REFUSED: Duration = Duration::from_millis(100);

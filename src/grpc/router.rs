@@ -4,16 +4,18 @@
 //! allocate themselves.
 
 use super::{Health, layers::Response, limits::MAX_REQUEST_BYTES, status};
-use crate::proto::{
-    self,
-    v1::{
-        ErrorReason,
-        merchant_service_server::{MerchantService, MerchantServiceServer},
-        redirect_service_server::{RedirectService, RedirectServiceServer},
+use crate::{
+    proto::{
+        self,
+        v1::{
+            ErrorReason,
+            merchant_service_server::{MerchantService, MerchantServiceServer},
+            redirect_service_server::{RedirectService, RedirectServiceServer},
+        },
     },
+    server::RequestBody,
 };
 use http::Request;
-use hyper::body::Incoming;
 use std::{
     convert::Infallible,
     future::ready,
@@ -33,7 +35,7 @@ pub struct Router<R, M> {
 }
 
 /// The type of a reflection service has no name.
-type Reflection = BoxCloneSyncService<Request<Incoming>, Response, Infallible>;
+type Reflection = BoxCloneSyncService<Request<RequestBody>, Response, Infallible>;
 
 impl<R: RedirectService, M: MerchantService> Router<R, M> {
     /// Routes to these services, to health, and to reflection on all of them.
@@ -68,7 +70,7 @@ impl<R: RedirectService, M: MerchantService> Router<R, M> {
     }
 }
 
-impl<R: RedirectService, M: MerchantService> Service<Request<Incoming>> for Router<R, M> {
+impl<R: RedirectService, M: MerchantService> Service<Request<RequestBody>> for Router<R, M> {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<Response, Infallible>;
@@ -77,7 +79,7 @@ impl<R: RedirectService, M: MerchantService> Service<Request<Incoming>> for Rout
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         match (service_of(request.uri().path()), &mut self.reflection) {
             ("waypost.v1.RedirectService", _) => self.redirect.call(request),
             ("waypost.v1.MerchantService", _) => self.merchant.call(request),

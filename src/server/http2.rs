@@ -8,6 +8,7 @@ use super::{
     guard::{Guarded, begin_turn, turn_is_over},
     lateness, limits,
     peer::PeerNames,
+    request::RequestBody,
     stream::Stream,
     unread::Unread,
 };
@@ -56,7 +57,7 @@ impl<S> Http2<S> {
 
 impl<S, B> Protocol for Http2<S>
 where
-    S: tower::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S: tower::Service<http::Request<RequestBody>, Response = http::Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
@@ -158,15 +159,16 @@ struct AlwaysReady<S> {
     peer: Option<PeerNames>,
 }
 
-impl<S, B> hyper::service::Service<http::Request<B>> for AlwaysReady<S>
+impl<S> hyper::service::Service<http::Request<Incoming>> for AlwaysReady<S>
 where
-    S: tower::Service<http::Request<B>>,
+    S: tower::Service<http::Request<RequestBody>>,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
-    fn call(&self, mut request: http::Request<B>) -> Self::Future {
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let mut request = request.map(RequestBody::new);
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());
         }

@@ -88,6 +88,10 @@ pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 32;
 /// Bytes of one call that may be under way to us. A request is far smaller; larger windows measured no gain.
 pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 
+/// How long what is left of a request may take to come that was answered before it had come: as long as a call lasts by
+/// default. Requests follow their call at once, but for those of streams, which end when their caller hears of it.
+pub(super) const REST_OF_REQUEST: Duration = Duration::from_secs(5);
+
 /// Bytes of all calls of a connection that may be under way to us, and thus the most it can make us hold unread.
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 

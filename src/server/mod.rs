@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! # async fn example<S>(service: S, health: impl waypost::server::Announce) -> std::io::Result<()>
-//! # where S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<tonic::body::Body>,
+//! # where S: tower::Service<http::Request<waypost::server::RequestBody>, Response = http::Response<tonic::body::Body>,
 //! #     Error = std::convert::Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static {
 //! use waypost::server::{Http2, Limits, Server};
 //!
@@ -30,6 +30,7 @@ pub mod lateness;
 mod limits;
 mod memory;
 mod peer;
+mod request;
 mod stream;
 mod tls;
 mod unread;
@@ -42,6 +43,7 @@ pub use http2::Http2;
 pub use limits::{Limits, Places};
 pub use memory::prefer_small_pages;
 pub use peer::{PeerName, PeerNames};
+pub use request::RequestBody;
 pub use stream::Stream;
 pub use tls::{Encrypted, Inside, TlsFiles};
 pub use web::Web;

@@ -1,7 +1,6 @@
 //! A whole server in whose way a test can put faults, call by call.
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -21,7 +20,7 @@ use waypost::{
     client::{Client, Options},
     grpc::{self, Health, Merchants, Redirects, Router},
     redirect::Mode,
-    server::{Http2, Limits, Server},
+    server::{Http2, Limits, RequestBody, Server},
     store::MemoryStore,
 };
 
@@ -111,9 +110,9 @@ struct Faulty<S> {
     way: Arc<Way>,
 }
 
-impl<S, B> Service<http::Request<Incoming>> for Faulty<S>
+impl<S, B> Service<http::Request<RequestBody>> for Faulty<S>
 where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S: Service<http::Request<RequestBody>, Response = http::Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
 {
@@ -125,7 +124,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         self.way.seen.lock().unwrap().push(Seen {
             path: request.uri().path().to_owned(),

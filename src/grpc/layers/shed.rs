@@ -5,18 +5,14 @@
 //! counts until its answer begins; how many there can be, and how much they may have in progress, is bounded by the
 //! services themselves ([`crate::grpc::limits`]), and a late worker refuses their requests one by one.
 
-use super::Response;
+use super::{Passed, Response};
 use crate::{
-    grpc::{
-        limits::{MAX_REQUEST_BYTES, PATIENCE_WITH_REFUSED, RETRY_AFTER_OVERLOAD},
-        status,
-    },
+    grpc::{limits::RETRY_AFTER_OVERLOAD, status},
     proto::v1::ErrorReason,
     server::lateness::Queued,
     telemetry::metrics,
 };
-use bytes::Buf;
-use futures_util::future::Either;
+use futures_util::future::{Either, ready};
 use http::{HeaderMap, Request};
 use pin_project_lite::pin_project;
 use std::{
@@ -27,9 +23,8 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{self, Context, Poll},
 };
-use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 use tower::Service;
 
@@ -61,11 +56,10 @@ impl<S> Shed<S> {
 impl<S, B> Service<Request<B>> for Shed<S>
 where
     S: Service<Request<B>, Response = Response, Error = Infallible>,
-    B: http_body::Body,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Refused<B>, Counted<S::Future>>;
+    type Future = Passed<Counted<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -77,9 +71,9 @@ where
         }
         let Some(place) = Place::take(&self.calls) else {
             metrics::Shed::Calls.count();
-            return Either::Left(Refused::new(request.into_body()));
+            return Either::Left(ready(Ok(refusal())));
         };
-        let Some(queued) = Queued::arrive() else { return Either::Left(Refused::new(request.into_body())) };
+        let Some(queued) = Queued::arrive() else { return Either::Left(ready(Ok(refusal()))) };
         Either::Right(Counted { call: self.inner.call(request), place: Some(place), queued: Some(queued) })
     }
 }
@@ -114,47 +108,13 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Counted<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(queued) = this.queued {
-            ready!(queued.poll_turn(cx));
+            task::ready!(queued.poll_turn(cx));
         }
         let Some(queued) = this.queued.take() else { return this.call.poll(cx) };
         let Some(begun) = queued.begin() else { return Poll::Ready(Ok(refusal())) };
         let polled = this.call.poll(cx);
         begun.end();
         polled
-    }
-}
-
-pin_project! {
-    /// A call that is refused once its request has come. An answer before that would reset the stream; what its caller
-    /// sends all the same is an error to HTTP/2, and a connection with some hundred of them is closed as that of an
-    /// attacker, with all other calls on it.
-    pub struct Refused<B> {
-        #[pin] request: B,
-        #[pin] patience: Sleep,
-        bytes: usize,
-    }
-}
-
-impl<B> Refused<B> {
-    fn new(request: B) -> Self {
-        Self { request, patience: sleep(PATIENCE_WITH_REFUSED), bytes: 0 }
-    }
-}
-
-impl<B: http_body::Body> Future for Refused<B> {
-    type Output = Result<Response, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        while *this.bytes <= MAX_REQUEST_BYTES {
-            match this.request.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => *this.bytes += frame.data_ref().map_or(0, Buf::remaining),
-                Poll::Ready(Some(Err(_)) | None) => break,
-                Poll::Pending if this.patience.as_mut().poll(cx).is_ready() => break,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(refusal()))
     }
 }
 

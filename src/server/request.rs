@@ -1,0 +1,89 @@
+//! The body of a request, which is read to its end even when nobody wants it any more.
+//!
+//! Who refuses a call by its head, or at its deadline, has not read its request. Dropped then, the request would reset
+//! its stream; what the peer has sent of it, or sends before it hears of that, is an error to HTTP/2, and
+//! [some hundred](super::limits::MAX_LOCAL_ERROR_RESET_STREAMS) of them end the connection with every call on it. So
+//! the answer goes out at once, and what is left of the request is thrown away as it comes.
+
+use super::limits::{REST_OF_REQUEST, STREAM_WINDOW};
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::{runtime::Handle, time::timeout};
+
+/// A frame counts as that many bytes at least: about as much as a request has, so that a flood of tiny ones ends as soon.
+const LEAST_COUNTED: usize = 64;
+
+/// What comes after the head of a request.
+#[derive(Debug)]
+pub struct RequestBody {
+    /// `None` once it has ended.
+    rest: Option<Incoming>,
+}
+
+impl RequestBody {
+    pub(super) const fn new(incoming: Incoming) -> Self {
+        Self { rest: Some(incoming) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(rest).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.rest = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(rest) = self.rest.take() else { return };
+        let mut unwanted = Unwanted { rest, left: STREAM_WINDOW as usize };
+        // Mostly all of it is there already. If not, there is no task to wake yet.
+        if Pin::new(&mut unwanted).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        // A server that ends may have no runtime any more, and needs no stream any more.
+        if let Ok(worker) = Handle::try_current() {
+            worker.spawn(timeout(REST_OF_REQUEST, unwanted));
+        }
+    }
+}
+
+/// Ready when a request has ended, or went on for longer than what its peer can have sent before it heard the answer.
+struct Unwanted {
+    rest: Incoming,
+    left: usize,
+}
+
+impl Future for Unwanted {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+            let bytes = frame.data_ref().map_or(0, Buf::remaining).max(LEAST_COUNTED);
+            let Some(left) = self.left.checked_sub(bytes) else { break };
+            self.left = left;
+        }
+        Poll::Ready(())
+    }
+}
