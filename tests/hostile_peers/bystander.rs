@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use std::{
     env,
     future::Future,
+    panic::resume_unwind,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -74,13 +75,24 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Runs an attack beside the well-behaved caller, and asserts that the caller had all its answers in time and that the
 /// server's memory stayed bounded. Gives what the attack gave.
-pub fn endures<T>(name: &str, server: &Server, attack: impl Future<Output = T>) -> T {
+pub fn endures<T: Send>(name: &str, server: &Server, attack: impl Future<Output = T> + Send) -> T {
     endures_within(MAX_MORE_MIB, name, server, attack)
 }
 
 /// The same with another bound of memory.
-pub fn endures_within<T>(max_more_mib: f64, name: &str, server: &Server, attack: impl Future<Output = T>) -> T {
+pub fn endures_within<T: Send>(
+    max_more_mib: f64,
+    name: &str,
+    server: &Server,
+    attack: impl Future<Output = T> + Send,
+) -> T {
     let _alone = alone();
+    // In a thread of its own: one that lets others go first starts none that does not.
+    let attacked = thread::scope(|scope| scope.spawn(|| attacked(max_more_mib, name, server, attack)).join());
+    attacked.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn attacked<T>(max_more_mib: f64, name: &str, server: &Server, attack: impl Future<Output = T>) -> T {
     if full() {
         share_other_core();
     }

@@ -24,7 +24,7 @@ pub fn share_other_core() {
 }
 
 /// Lets all others of its core interrupt this thread at once, which uses what they leave. A weaker priority would not do:
-/// within its slice of some milliseconds, Linux lets a thread go on.
+/// within its slice of some milliseconds, Linux lets a thread go on. Threads that this one starts are the same.
 pub fn let_caller_go_first() {
     // SAFETY: reads a number for the call; 0 is this thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &libc::sched_param { sched_priority: 0 }) };
