@@ -12,9 +12,8 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! And while the worker is [late](super::lateness), a connection may have a second turn at once, and if the worker has
-//! enough to do, rests for [`LATE_REST`] once it was read: most of what comes is refused, and refusals that are read and
-//! written together cost less than one by one.
+//! And while the worker is [late](super::lateness) and has enough to do, a connection rests for [`LATE_REST`] once it was
+//! read: most of what comes is refused, and refusals that are read and written together cost less than one by one.
 
 use super::{
     drain::Drain,
@@ -43,18 +42,15 @@ use tokio::{
 const PREFACE_BYTES: usize = 24;
 
 thread_local! {
-    static TURN_IS_OVER: Cell<bool> = const { Cell::new(false) };
+    static ANOTHER_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A connection has its turn now.
-pub(super) fn begin_turn() {
-    TURN_IS_OVER.set(false);
-    lateness::calls_waited_unread_since(None);
-}
-
-/// Whether the connection has been read as much as it may in this turn.
-pub(super) fn turn_is_over() -> bool {
-    TURN_IS_OVER.get()
+/// Polls a connection, which may be read for one more turn before the others have theirs.
+pub(super) fn with_another_turn<R>(poll: impl FnOnce() -> R) -> R {
+    ANOTHER_TURN.set(true);
+    let polled = poll();
+    ANOTHER_TURN.set(false);
+    polled
 }
 
 /// A stream whose peer must begin in time, and read.
@@ -68,8 +64,15 @@ pub(super) struct Guarded<T> {
     turn: usize,
     /// What of it is left.
     left: usize,
-    /// Ready when the connection is read again.
-    rest: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Why the connection is not read now.
+    rest: Option<Rest>,
+}
+
+enum Rest {
+    /// The others have their turn.
+    Turn(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// It was read to its end by a late worker.
+    Late(Pin<Box<Sleep>>),
 }
 
 struct Opening {
@@ -101,7 +104,7 @@ impl<T> Guarded<T> {
 
 /// Ready once the worker has looked after everybody else and asked the driver what else there is. Not before, however
 /// often it is polled: hyper polls a connection again for each call that came on it. What is read then has waited.
-fn turn_of_others() -> impl Future<Output = ()> + Send {
+fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
     struct Turn {
         is_over: AtomicBool,
         task: Waker,
@@ -115,19 +118,26 @@ fn turn_of_others() -> impl Future<Output = ()> + Send {
     }
 
     // A connection is polled by one task only, so that its waker stays good.
-    let (since, mut begun) = (Instant::now(), None::<Arc<Turn>>);
-    poll_fn(move |cx| match &begun {
-        Some(turn) if turn.is_over.load(Ordering::Relaxed) => {
-            lateness::calls_waited_unread_since(Some(since));
-            Poll::Ready(())
+    let turn = Arc::new(Turn { is_over: AtomicBool::new(false), task: cx.waker().clone() });
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&turn))));
+    let since = Instant::now();
+    poll_fn(move |_| {
+        if !turn.is_over.load(Ordering::Relaxed) {
+            return Poll::Pending;
         }
-        Some(_) => Poll::Pending,
-        None => {
-            let turn = Arc::new(Turn { is_over: AtomicBool::new(false), task: cx.waker().clone() });
-            begun = Some(Arc::clone(&turn));
-            pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(turn)))
-        }
+        lateness::calls_waited_unread_since(Some(since));
+        Poll::Ready(())
     })
+}
+
+impl Rest {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Turn(_) if ANOTHER_TURN.take() => Poll::Ready(()),
+            Self::Turn(others) => others.as_mut().poll(cx),
+            Self::Late(rest) => rest.as_mut().poll(cx),
+        }
+    }
 }
 
 impl Opening {
@@ -145,21 +155,14 @@ impl Opening {
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(rest) = &mut this.rest {
-            ready!(rest.as_mut().poll(cx));
-            this.rest = None;
-        }
         if this.left == 0 {
-            let again = TURN_IS_OVER.replace(true);
             this.turn = LEAST_READ_TURN.max(this.turn / 2);
             this.left = this.turn;
-            let mut others: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(turn_of_others());
-            if others.as_mut().poll(cx).is_pending() {
-                // A late worker goes on once when hyper polls again for the calls of this turn: what it does not read it
-                // cannot refuse, and calls that are let in may take longer than the others of this turn wait.
-                this.rest = (again || !lateness::is_late()).then_some(others);
-                return Poll::Pending;
-            }
+            this.rest = Some(Rest::Turn(Box::pin(turn_of_others(cx))));
+        }
+        if let Some(rest) = &mut this.rest {
+            ready!(rest.poll(cx));
+            this.rest = None;
         }
         let (had, room) = (buffer.filled().len(), this.left.min(buffer.remaining()));
         let read = pin!((&mut this.stream).take(room as u64)).poll_read(cx, buffer);
@@ -168,7 +171,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.left -= bytes;
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {
-                this.rest = Some(Box::pin(sleep(LATE_REST)));
+                this.rest = Some(Rest::Late(Box::pin(sleep(LATE_REST))));
                 (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
@@ -288,24 +291,23 @@ mod tests {
         assert_eq!(guarded.read_u8().await.unwrap(), b'P');
         assert!(other.is_finished(), "it had its turn");
         assert_ne!(lateness::unread_for(), Duration::ZERO);
-        begin_turn();
+        lateness::calls_waited_unread_since(None);
         assert_eq!(lateness::unread_for(), Duration::ZERO);
     }
 
     #[tokio::test]
-    async fn a_late_worker_reads_on_once_when_the_calls_of_a_turn_are_looked_at() {
+    async fn a_connection_is_read_on_within_a_turn_once_and_only_where_it_may_be() {
         let (mut peer, stream) = duplex(2 * READ_TURN);
         let phases = Phases::new();
         let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
-        let _late = lateness::pretend(0);
         peer.write_all(&[b'P'; 2 * READ_TURN]).await.unwrap();
         guarded.read_exact(&mut [0; READ_TURN]).await.unwrap();
         let polled = poll_fn(|cx| {
             let mut bytes = [0; READ_TURN];
             let mut poll = || Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_ready();
-            Poll::Ready([poll(), poll(), poll(), poll()])
+            Poll::Ready(([poll(), poll()], with_another_turn(|| [poll(), poll()]), poll()))
         });
-        assert_eq!(polled.await, [false, true, false, false]);
+        assert_eq!(polled.await, ([false, false], [true, false], false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 
 use super::{
     connection::{End, Life, Protocol},
-    guard::{Guarded, begin_turn, turn_is_over},
+    guard::{Guarded, with_another_turn},
     lateness, limits,
     peer::PeerNames,
     request::RequestBody,
@@ -113,16 +113,18 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
     }
 }
 
-/// Polls a connection, looks at the calls that came on it, and lets it write the answers if its turn is not over.
+/// Polls a connection and, if calls came on it that a late worker looks at here, once more: to write what they were
+/// answered, and to read on. What is not read cannot be refused, and the calls that were let in may take longer than the
+/// others of this turn wait.
 fn poll_turn<C: Future>(mut connection: Pin<&mut C>, cx: &mut Context<'_>) -> Poll<C::Output> {
-    begin_turn();
+    lateness::calls_waited_unread_since(None);
     let polled = connection.as_mut().poll(cx);
-    if !begin_arrived() || polled.is_ready() || turn_is_over() {
+    if !begin_arrived() || polled.is_ready() {
         return polled;
     }
     // Once only: a caller who sends as fast as it is answered would keep all others waiting. Answers wake the task of
     // their connection, so those of calls that came meanwhile are written in its next turn.
-    let polled = connection.poll(cx);
+    let polled = with_another_turn(|| connection.poll(cx));
     begin_arrived();
     polled
 }

@@ -89,7 +89,7 @@ fn empty_and_tiny_data_frames_end_the_connection() {
     for (name, part) in [("empty data", &b""[..]), ("tiny data", b"x")] {
         let told = endures(name, &server, async {
             let mut told = None;
-            for _ in 0..if full() { 1_000 } else { 50 } {
+            for _ in 0..if full() { 10_000 } else { 50 } {
                 let mut peer = Peer::greeting(server.addr, &[]).await;
                 // To a method that there is not, which reads nothing of it.
                 let mut flood = call(1, "/waypost.v1.RedirectService/None");
