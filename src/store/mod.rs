@@ -29,8 +29,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// The contract. Every method is one atomic step; what it acknowledges is durable, on every store but memory. A store may
-/// refuse a call before it has begun, with [`StoreError::Overloaded`].
+/// The contract. Every method is one atomic step; what it acknowledges is durable, on every store but memory.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Saves a new session under its id and, when it has one, its idempotency key.
@@ -193,7 +192,7 @@ pub enum StoreError {
     /// It did not answer; the same call may succeed later.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// It is asked for more than it can do. The method was not begun.
+    /// It is asked for more than it can do; nothing was asked of it.
     #[error("more is asked of the store than it can do")]
     Overloaded,
     /// It holds something that it cannot have been given.
