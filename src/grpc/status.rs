@@ -1,6 +1,5 @@
 //! Makes the [`Status`] of a failed call: a code, a text, and the details that the contract promises with it.
 
-use super::limits::RETRY_AFTER_OVERLOAD;
 use crate::{
     app::Error,
     model::{Rule, Violations},
@@ -89,10 +88,6 @@ pub fn to_status(failed: Error) -> Status {
         Error::RateLimited(wait) => {
             let text = "this merchant has made as many calls as it may in a second: wait as long as RetryInfo says";
             retryable(Code::ResourceExhausted, ErrorReason::RateLimited, text, wait.max(LEAST_WAIT))
-        }
-        Error::Store(StoreError::Overloaded) => {
-            let text = "more is asked of the store than it can do; nothing was changed";
-            retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_OVERLOAD)
         }
         Error::Store(StoreError::Unavailable(cause)) => {
             tracing::error!(cause, "the store is unavailable");

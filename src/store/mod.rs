@@ -5,7 +5,6 @@
 
 mod changes;
 mod figures;
-mod line;
 mod measured;
 mod memory;
 mod cache;
@@ -192,9 +191,6 @@ pub enum StoreError {
     /// It did not answer; the same call may succeed later.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// It is asked for more than it can do; nothing was asked of it.
-    #[error("more is asked of the store than it can do")]
-    Overloaded,
     /// It holds something that it cannot have been given.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),

@@ -15,7 +15,6 @@ mod writers;
 
 mod kills;
 mod moving;
-mod overload;
 mod rolling_restart;
 mod shared_database;
 

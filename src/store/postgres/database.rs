@@ -3,7 +3,7 @@
 //! Every statement of the store may be run twice: the second run then finds what the first one did. What it finds is
 //! not told apart here; [`Reply::before`] says that there may be something to find.
 
-use super::super::{Figures, StoreError, line::Line};
+use super::super::{Figures, StoreError};
 use super::{
     address::Address,
     failure::{Effect, Failure, Prospect},
@@ -93,16 +93,11 @@ impl Database {
         Err(failure)
     }
 
-    /// The calls that wait for a connection, which say who may.
-    pub(super) fn line(&self) -> &Line {
-        self.pool.line()
-    }
-
     /// How many connections there are.
     pub(super) fn figures(&self) -> Figures {
         Figures {
             connections: Some(self.pool.figures().map(|count| count as u64)),
-            waiting_for_connection: Some(self.pool.line().waiting().into()),
+            waiting_for_connection: Some(self.pool.waiting() as u64),
             ..Figures::default()
         }
     }

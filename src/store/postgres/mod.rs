@@ -222,7 +222,6 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
-        self.database.line().admit_write()?;
         for _ in 0..LOOKS {
             let reply = self.database.run(INSERT_SESSION, session_values(&session)).await?;
             if reply.affected == 1 {
@@ -256,7 +255,6 @@ impl Store for PostgresStore {
             Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
-        self.database.line().admit_read()?;
         let sent = Instant::now();
         let reply = self.database.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
@@ -273,7 +271,6 @@ impl Store for PostgresStore {
     }
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
-        self.database.line().admit_write()?;
         let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
         let (place, sent) = (self.copies.claim_session(id), Instant::now());
         let reply = self.database.run(UPDATE_SESSION, replacement_values(&session, version - 1)).await?;
@@ -289,12 +286,10 @@ impl Store for PostgresStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        self.database.line().admit_read()?;
         self.read_merchant(id).await
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
-        self.database.line().admit_write()?;
         let (id, version) = (bytes(merchant.id.as_str()), to_bigint(merchant.version));
         let text = write_merchant(&merchant).into_bytes();
         let (place, sent) = (self.copies.claim_settings(&merchant.id), Instant::now());

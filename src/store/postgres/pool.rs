@@ -9,7 +9,6 @@
 //!
 //! It never runs a statement, and never tries a second time: that is [`database`](super::database)'s.
 
-use super::super::line::Line;
 use super::{
     address::{Address, Driven},
     failure::Failure,
@@ -19,7 +18,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -50,8 +49,7 @@ struct Shared {
     /// A permit for each connection that may be lent or opened.
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
-    /// Those who wait for a permit.
-    line: Line,
+    waiting: AtomicUsize,
     /// One is being opened that nobody waits for, or could not be a moment ago.
     opening: AtomicBool,
 }
@@ -81,8 +79,8 @@ pub(super) struct Lease {
 impl Pool {
     pub(super) fn new(address: Address) -> Self {
         let free = Arc::new(Semaphore::new(address.pool_size()));
-        let (idle, line, opening) = (Mutex::default(), Line::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { address, free, idle, line, opening }))
+        let (idle, waiting, opening) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shared { address, free, idle, waiting, opening }))
     }
 
     /// Lends a connection, within the runtime that is to use it.
@@ -108,9 +106,9 @@ impl Pool {
         [lent, self.idle().len().min(size - lent), size]
     }
 
-    /// Those who wait for a connection that others use.
-    pub(super) fn line(&self) -> &Line {
-        &self.0.line
+    /// How many calls wait for a connection that others use.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
     }
 
     /// Ends every connection that is not in use, and the others when they are given back.
@@ -120,12 +118,13 @@ impl Pool {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let place = self.0.line.join();
-        match timeout(WAIT, Arc::clone(&self.0.free).acquire_owned()).await {
-            Ok(Ok(permit)) => {
-                place.taken();
-                Ok(permit)
-            }
+        let free = || Arc::clone(&self.0.free);
+        if let Ok(permit) = free().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _waiting = Counted::start(&self.0.waiting);
+        match timeout(WAIT, free().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Failure::to_borrow("the store is closed")),
             Err(_) => Err(Failure::to_borrow("every connection to the database was in use for too long")),
         }
@@ -231,5 +230,21 @@ impl Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         self.0.0.opening.store(false, Ordering::Relaxed);
+    }
+}
+
+/// One more in a number, until this is dropped.
+struct Counted<'number>(&'number AtomicUsize);
+
+impl<'number> Counted<'number> {
+    fn start(number: &'number AtomicUsize) -> Self {
+        number.fetch_add(1, Ordering::Relaxed);
+        Self(number)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -14,7 +14,6 @@ pub use check::{Report, check};
 use super::{
     ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
     cache::{self, Cache, Found},
-    line::{Line, Place},
     record,
 };
 use crate::{
@@ -37,8 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 use writer::{Answer, Write};
 
-/// Writes that may wait for the writer; the next callers wait before they queue up. Some transactions' worth. Most that
-/// are too many are refused before, by [`Line`].
+/// Writes that may wait for the writer; the next callers wait before they queue up. Some transactions' worth.
 const QUEUE: usize = 4_096;
 
 /// How a file is opened.
@@ -80,8 +78,7 @@ fn end_process(failure: &StoreError) {
 pub struct RedbStore {
     shared: Arc<Shared>,
     /// `None` once it was closed.
-    queue: Mutex<Option<mpsc::Sender<(Place, Write)>>>,
-    line: Line,
+    queue: Mutex<Option<mpsc::Sender<Write>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -102,7 +99,6 @@ impl RedbStore {
         let named = |error: StoreError| match error {
             StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
             StoreError::Corrupt(text) => StoreError::Corrupt(format!("{}: {text}", path.display())),
-            StoreError::Overloaded => error,
         };
         if !path.exists() {
             make_file(path).map_err(named)?;
@@ -134,14 +130,14 @@ impl RedbStore {
                 move || writer::run(&shared, waiting, options.on_failure)
             })
             .map_err(|error| StoreError::Unavailable(format!("the writer's thread did not start: {error}")))?;
-        Ok(Self { shared, queue: Mutex::new(Some(queue)), line: Line::default(), writer: Mutex::new(Some(writer)) })
+        Ok(Self { shared, queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)) })
     }
 
     async fn write<T>(&self, write: impl FnOnce(Answer<T>) -> Write) -> Result<T, StoreError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, answered) = oneshot::channel();
         let Some(queue) = queue else { return Err(closed()) };
-        queue.send((self.line.join(), write(answer))).await.map_err(|_| stopped())?;
+        queue.send(write(answer)).await.map_err(|_| stopped())?;
         drop(queue);
         answered.await.map_err(|_| stopped())?
     }
@@ -222,7 +218,6 @@ impl Shared {
 #[async_trait]
 impl Store for RedbStore {
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
-        self.line.admit_write()?;
         let text = record::write_session(&session).into();
         self.write(|answer| Write::Create(session.into(), text, answer)).await
     }
@@ -248,7 +243,6 @@ impl Store for RedbStore {
     }
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
-        self.line.admit_write()?;
         let text = record::write_session(&session).into();
         self.write(|answer| Write::ReplaceSession(session.into(), text, answer)).await
     }
@@ -259,7 +253,6 @@ impl Store for RedbStore {
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
-        self.line.admit_write()?;
         let text = record::write_merchant(&merchant).into();
         self.write(|answer| Write::ReplaceMerchant(merchant.into(), text, answer)).await
     }
@@ -298,9 +291,11 @@ impl Store for RedbStore {
     }
 
     fn figures(&self) -> Figures {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = queue.as_ref().map(|queue| queue.max_capacity() - queue.capacity());
         Figures {
             sessions: self.shared.count_sessions().ok(),
-            queued_writes: Some(self.line.waiting().into()),
+            queued_writes: queued.map(|writes| writes as u64),
             ..Figures::default()
         }
     }

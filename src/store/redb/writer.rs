@@ -10,9 +10,7 @@ use super::{
 };
 use crate::{
     model::{Kind, Merchant, Session, SessionId, Timestamp},
-    store::{
-        Created, Imported, Replaced, StoreError, compare_with_first, id_in_use, is_same_session, line::Place, record,
-    },
+    store::{Created, Imported, Replaced, StoreError, compare_with_first, id_in_use, is_same_session, record},
     telemetry::metrics::{STORE_COMMIT_DURATION, STORE_COMMIT_WRITES},
 };
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
@@ -70,15 +68,11 @@ impl Done {
 }
 
 /// Writes until the last sender is gone or one asks to close, or until the file fails.
-pub fn run(shared: &Shared, mut queue: mpsc::Receiver<(Place, Write)>, on_failure: fn(&StoreError)) {
+pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&StoreError)) {
     let mut batch = Vec::new();
     let mut closing = Vec::new();
     while closing.is_empty() && queue.blocking_recv_many(&mut batch, WRITES_AT_ONCE) > 0 {
-        let taken = batch.drain(..).map(|(place, write)| {
-            place.taken();
-            write
-        });
-        let (close, writes) = taken.partition(|write| matches!(write, Write::Close(_)));
+        let (close, writes) = batch.drain(..).partition(|write| matches!(write, Write::Close(_)));
         closing = close;
         // A panic in here would leave a server that serves and cannot write; it is a failure like any other.
         let committed = catch_unwind(AssertUnwindSafe(|| commit(shared, writes)));
@@ -106,7 +100,7 @@ pub fn run(shared: &Shared, mut queue: mpsc::Receiver<(Place, Write)>, on_failur
 
 /// Takes no more writes, and drops those that wait. To drop the queue is not enough: a write that is being put into it at
 /// that moment would stay there, and its caller would wait for an answer as long as the store exists.
-fn drop_the_rest(mut queue: mpsc::Receiver<(Place, Write)>) {
+fn drop_the_rest(mut queue: mpsc::Receiver<Write>) {
     queue.close();
     while queue.blocking_recv().is_some() {}
 }
