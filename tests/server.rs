@@ -300,19 +300,11 @@ async fn calls_that_are_answered_before_their_requests_come_cost_no_connection()
 async fn answers_a_thousand_calls_by_their_heads(limits: grpc::Limits, path: &str) {
     const AT_ONCE: u32 = 200;
     let server = Running::start(Default::default(), limits);
-    let mut socket = server.socket().await;
-    socket.write_all(&[PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.unwrap();
-    // POST http, from the static table, then the path and a header as they are.
-    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
-    head.extend(path.bytes().chain([0, GRPC.0.len() as u8]));
-    head.extend(GRPC.0.bytes().chain([GRPC.1.len() as u8]).chain(GRPC.1.bytes()));
+    let mut socket = greeting(&server).await;
     let body = framed(&ask("x"));
-    let send = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        [&[0, 0, payload.len() as u8, kind, flags][..], &stream.to_be_bytes(), payload].concat()
-    };
     for round in 0..5 {
         let streams = (0..AT_ONCE).map(|call| 1 + 2 * (round * AT_ONCE + call));
-        let heads: Vec<u8> = streams.clone().flat_map(|stream| send(HEADERS, END_HEADERS, stream, &head)).collect();
+        let heads: Vec<u8> = streams.clone().flat_map(|stream| head_of_call(stream, path)).collect();
         socket.write_all(&heads).await.unwrap();
         let mut answered = 0;
         while answered < AT_ONCE {
@@ -320,20 +312,72 @@ async fn answers_a_thousand_calls_by_their_heads(limits: grpc::Limits, path: &st
             assert!(kind != GOAWAY && kind != RST_STREAM, "{path}, round {round}: {kind}");
             answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
         }
-        let bodies: Vec<u8> = streams.clone().flat_map(|stream| send(DATA, END_STREAM, stream, &body)).collect();
+        let bodies: Vec<u8> = streams.clone().flat_map(|stream| frame_of(DATA, END_STREAM, stream, &body)).collect();
         socket.write_all(&bodies).await.unwrap();
     }
-    socket.write_all(&send(PING, 0, 0, &[0; 8])).await.unwrap();
-    let served = async {
+    assert_eq!(resets_until_pong(&mut socket).await, 0, "{path}");
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_the_rest_of_so_many_answered_requests_and_no_more() {
+    const STREAMS: u32 = 256;
+    const MAX: usize = 4_096;
+    let server =
+        Running::start(server::Limits { workers: NonZeroUsize::MIN, ..Default::default() }, Default::default());
+    let mut resets = 0;
+    let mut sockets = Vec::new();
+    for _ in 0..MAX / STREAMS as usize + 2 {
+        let mut socket = greeting(&server).await;
+        let heads: Vec<u8> = (0..STREAMS).flat_map(|call| head_of_call(1 + 2 * call, "/no.Service/None")).collect();
+        socket.write_all(&heads).await.unwrap();
+        let mut answered = 0;
+        while answered < STREAMS {
+            let (kind, flags, _) = timeout(PATIENCE, frame(&mut socket)).await.expect("answers").expect("a connection");
+            answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
+            resets += usize::from(kind == RST_STREAM);
+        }
+        resets += resets_until_pong(&mut socket).await;
+        sockets.push(socket);
+    }
+    assert_eq!(resets, 2 * STREAMS as usize);
+    assert_eq!(tell(&mut server.client().await, "others are served").await.unwrap(), "others are served");
+}
+
+/// A connection that has said its preface.
+async fn greeting(server: &Running) -> TcpStream {
+    let mut socket = server.socket().await;
+    socket.write_all(&[PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.unwrap();
+    socket
+}
+
+/// The frame that begins a gRPC call: POST http, from the static table, then the path and a header as they are.
+fn head_of_call(stream: u32, path: &str) -> Vec<u8> {
+    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
+    head.extend(path.bytes().chain([0, GRPC.0.len() as u8]));
+    head.extend(GRPC.0.bytes().chain([GRPC.1.len() as u8]).chain(GRPC.1.bytes()));
+    frame_of(HEADERS, END_HEADERS, stream, &head)
+}
+
+fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, payload.len() as u8, kind, flags][..], &stream.to_be_bytes(), payload].concat()
+}
+
+/// How many streams the server resets until it has answered a ping. The connection has to stand.
+async fn resets_until_pong(socket: &mut TcpStream) -> usize {
+    socket.write_all(&frame_of(PING, 0, 0, &[0; 8])).await.unwrap();
+    let listening = async {
+        let mut resets = 0;
         loop {
-            let (kind, flags, _) = frame(&mut socket).await.expect("a connection");
-            assert!(kind != GOAWAY && kind != RST_STREAM, "{path}: {kind}");
-            if kind == PING && flags & ACK != 0 {
-                return;
+            match frame(socket).await.expect("a connection") {
+                (PING, ACK, _) => return resets,
+                (kind, ..) => {
+                    assert_ne!(kind, GOAWAY);
+                    resets += usize::from(kind == RST_STREAM);
+                }
             }
         }
     };
-    timeout(PATIENCE, served).await.expect("it is still served");
+    timeout(PATIENCE, listening).await.expect("it is still served")
 }
 
 #[tokio::test]

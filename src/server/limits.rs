@@ -89,8 +89,13 @@ pub(super) const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 32;
 pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// How long what is left of a request may take to come that was answered before it had come: as long as a call lasts by
-/// default. Requests follow their call at once, but for those of streams, which end when their caller hears of it.
+/// default. Requests follow their call at once, but for those of streams, which end when their caller hears of it. A
+/// connection that is told to go waits for it as for a call.
 pub(super) const REST_OF_REQUEST: Duration = Duration::from_secs(5);
+
+/// Requests whose rest a worker waits for at once; of further ones the streams are reset. As many as calls may be in
+/// progress by default: a peer that never sends the rest holds a stream and a timer each.
+pub(super) const MAX_UNWANTED_REQUESTS: usize = 4_096;
 
 /// Bytes of all calls of a connection that may be under way to us, and thus the most it can make us hold unread.
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;

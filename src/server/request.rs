@@ -5,19 +5,26 @@
 //! [some hundred](super::limits::MAX_LOCAL_ERROR_RESET_STREAMS) of them end the connection with every call on it. So
 //! the answer goes out at once, and what is left of the request is thrown away as it comes.
 
-use super::limits::{REST_OF_REQUEST, STREAM_WINDOW};
+use super::limits::{MAX_UNWANTED_REQUESTS, REST_OF_REQUEST, STREAM_WINDOW};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
+    thread,
 };
 use tokio::{runtime::Handle, time::timeout};
 
 /// A frame counts as that many bytes at least: about as much as a request has, so that a flood of tiny ones ends as soon.
 const LEAST_COUNTED: usize = 64;
+
+thread_local! {
+    /// Those that this worker waits for.
+    static UNWANTED: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What comes after the head of a request.
 #[derive(Debug)]
@@ -56,16 +63,41 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(rest) = self.rest.take() else { return };
+        // After a panic the caller is to be told by the reset, and a second panic would end the process.
+        let Some(rest) = self.rest.take_if(|_| !thread::panicking()) else { return };
         let mut unwanted = Unwanted { rest, left: STREAM_WINDOW as usize };
         // Mostly all of it is there already. If not, there is no task to wake yet.
         if Pin::new(&mut unwanted).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
         // A server that ends may have no runtime any more, and needs no stream any more.
-        if let Ok(worker) = Handle::try_current() {
-            worker.spawn(timeout(REST_OF_REQUEST, unwanted));
+        if let (Some(place), Ok(worker)) = (Place::take(), Handle::try_current()) {
+            worker.spawn(async move {
+                let _place = place;
+                // Or in time.
+                let _ = timeout(REST_OF_REQUEST, unwanted).await;
+            });
         }
+    }
+}
+
+/// One of those that a worker waits for, until it is dropped.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let before = UNWANTED.get();
+        (before < MAX_UNWANTED_REQUESTS).then(|| {
+            UNWANTED.set(before + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A thread that ends waits for none any more.
+        let _ = UNWANTED.try_with(|unwanted| unwanted.set(unwanted.get().saturating_sub(1)));
     }
 }
 
