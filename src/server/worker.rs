@@ -19,11 +19,6 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What other threads wake comes before what the worker woke itself, each time: an answer of the embedded store is for a
-/// call that was begun. Told to look every so many tasks, as tokio does by default (31), a flooded worker begins new calls
-/// and keeps those waiting whose answer is there.
-const LOOK_FOR_WOKEN_BY_OTHERS: u32 = 1;
-
 /// The threads, as the server holds them.
 pub(super) struct Workers {
     dealer: Dealer,
@@ -61,8 +56,7 @@ impl Workers {
         for number in 0..limits.workers.get() {
             let (deal, incoming) = mpsc::unbounded_channel();
             let (end, has_ended) = oneshot::channel();
-            let runtime =
-                Builder::new_current_thread().enable_all().global_queue_interval(LOOK_FOR_WOKEN_BY_OTHERS).build()?;
+            let runtime = Builder::new_current_thread().enable_all().build()?;
             let (limits, drain) = (Arc::clone(limits), phases.subscribe());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 serve(runtime, incoming, limits, drain);
