@@ -15,6 +15,10 @@ use std::{panic::resume_unwind, pin::pin};
 use tokio::time::timeout_at;
 use tokio_postgres::{Row, types::ToSql};
 
+/// Calls that may wait for a connection when another one begins. A create asks for up to three things, one after the other,
+/// and waits for each: at some hundred statements a second all of it fits into its deadline.
+const MAX_WAITING: usize = 256;
+
 /// Where statements are run. Cheap to clone: clones share a pool.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
@@ -91,6 +95,15 @@ impl Database {
             lease.give_back();
         }
         Err(failure)
+    }
+
+    /// Whether a call may ask for its first thing now. Behind too many, it would get that and wait in vain for its second,
+    /// as all before it would: nothing would be finished any more.
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        if self.pool.waiting() < MAX_WAITING {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("too many calls wait for a connection to the database".to_owned()))
     }
 
     /// How many connections there are.

@@ -255,6 +255,7 @@ impl Store for PostgresStore {
             Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
+        self.database.admit()?;
         let sent = Instant::now();
         let reply = self.database.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
@@ -286,6 +287,7 @@ impl Store for PostgresStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        self.database.admit()?;
         self.read_merchant(id).await
     }
 
