@@ -231,6 +231,36 @@ async fn a_write_is_done_once_though_the_runtime_that_drives_its_connection_ends
 }
 
 #[tokio::test]
+async fn behind_so_many_that_wait_no_call_begins_and_those_that_have_begun_go_on() {
+    const MAX_WAITING: u64 = 256;
+    let Some(cluster) = Cluster::shared() else { return };
+    let database = cluster.create_database().await;
+    let store = store(&database, 1).await;
+    let merchant = "m1".parse().expect("an id");
+    store.merchant(&merchant).await.expect("nobody waits");
+    let locking = database.client().await;
+    locking.batch_execute("BEGIN; LOCK TABLE waypost_sessions IN EXCLUSIVE MODE").await.expect("locked");
+    let mut creates = JoinSet::new();
+    for _ in 0..=MAX_WAITING {
+        let store = Arc::clone(&store);
+        creates.spawn(async move { store.create(draft().build()).await });
+    }
+    let waiting = async {
+        while store.figures().waiting_for_connection != Some(MAX_WAITING) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("one has the connection, the others wait for it");
+    let refused = store.merchant(&merchant).await.expect_err("too many wait");
+    assert!(refused.to_string().contains("too many calls wait"), "{refused}");
+    locking.batch_execute("COMMIT").await.expect("unlocked");
+    // On a slow machine the last of them wait for longer than they may.
+    let created = creates.join_all().await.into_iter().filter_map(Result::ok).count();
+    assert!(created > 0);
+    store.merchant(&merchant).await.expect("nobody waits any more");
+}
+
+#[tokio::test]
 async fn a_closed_pool_lends_nothing() {
     let Some(cluster) = Cluster::shared() else { return };
     let database = cluster.create_database().await;
