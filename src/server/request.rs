@@ -3,7 +3,7 @@
 //! Who refuses a call by its head, or at its deadline, has not read its request. Dropped then, the request would reset
 //! its stream; what the peer has sent of it, or sends before it hears of that, is an error to HTTP/2, and
 //! [some hundred](super::limits::MAX_LOCAL_ERROR_RESET_STREAMS) of them end the connection with every call on it. So
-//! the answer goes out at once, and what is left of the request is thrown away as it comes.
+//! the answer goes out at once, and what is left of the request is thrown away as it comes. It is never looked into here.
 
 use super::limits::{MAX_UNWANTED_REQUESTS, REST_OF_REQUEST, STREAM_WINDOW};
 use bytes::{Buf, Bytes};
