@@ -1,7 +1,14 @@
 //! What the server promises about connections and about calls whatever they ask: limits, faults, drain.
 
+#[path = "support/peer.rs"]
+#[allow(dead_code, reason = "shared with tests that say more")]
+mod peer;
 mod support;
 
+use peer::{
+    ACK, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PREFACE, Peer, RST_STREAM, SETTINGS,
+    call, frame,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
@@ -11,15 +18,12 @@ use std::{
 use support::{GET_SESSION, GRPC, PATIENCE, Running, ask, expected, framed, raw, reason, tell};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;
 use waypost::{grpc, server};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // Connections.
 
@@ -106,8 +110,7 @@ async fn a_full_server_serves_the_next_connection_when_one_closes() {
 #[tokio::test]
 async fn peers_are_told_the_limits_of_a_connection() {
     let server = Running::start_default();
-    let mut socket = server.socket().await;
-    let (kind, _, settings) = frame(&mut socket).await.unwrap();
+    let (kind, _, _, settings) = Peer::silent(server.address).await.hear().await.unwrap();
     assert_eq!(kind, SETTINGS);
     let value = |id: u16| {
         let setting = settings.chunks(6).find(|setting| setting[..2] == id.to_be_bytes())?;
@@ -122,23 +125,16 @@ async fn peers_are_told_the_limits_of_a_connection() {
 async fn a_peer_that_resets_what_it_opens_is_told_to_calm_down_and_others_are_served() {
     let server = Running::start_default();
     let mut other = server.client().await;
-    let mut attack = [PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat();
+    let mut attack = Vec::new();
     for stream in (1..2_000_u32).step_by(2) {
         // POST http /, from the static table, and then CANCEL.
-        attack.extend([&[0, 0, 3, HEADERS, END_HEADERS][..], &stream.to_be_bytes(), &[0x83, 0x86, 0x84]].concat());
-        attack.extend([&[0, 0, 4, RST_STREAM, 0][..], &stream.to_be_bytes(), &[0, 0, 0, 8]].concat());
+        attack.extend(frame(HEADERS, END_HEADERS, stream, &[0x83, 0x86, 0x84]));
+        attack.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
     }
-    let mut socket = server.socket().await;
+    let mut peer = Peer::greeting(server.address, &[]).await;
     // The server may close before it has read everything.
-    let _ = socket.write_all(&attack).await;
-    let goaway = loop {
-        let (kind, _, payload) = timeout(PATIENCE, frame(&mut socket)).await.expect("a GOAWAY").expect("a GOAWAY");
-        if kind == GOAWAY {
-            break payload;
-        }
-    };
-    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
-    assert_eq!(goaway[4..8], ENHANCE_YOUR_CALM);
+    let _ = peer.say(&attack).await;
+    assert_eq!(peer.closed_within(PATIENCE).await, Some(ENHANCE_YOUR_CALM));
     assert_eq!(tell(&mut other, "served").await.unwrap(), "served");
 }
 
@@ -300,84 +296,64 @@ async fn calls_that_are_answered_before_their_requests_come_cost_no_connection()
 async fn answers_a_thousand_calls_by_their_heads(limits: grpc::Limits, path: &str) {
     const AT_ONCE: u32 = 200;
     let server = Running::start(Default::default(), limits);
-    let mut socket = greeting(&server).await;
+    let mut peer = Peer::greeting(server.address, &[]).await;
     let body = framed(&ask("x"));
     for round in 0..5 {
-        let streams = (0..AT_ONCE).map(|call| 1 + 2 * (round * AT_ONCE + call));
-        let heads: Vec<u8> = streams.clone().flat_map(|stream| head_of_call(stream, path)).collect();
-        socket.write_all(&heads).await.unwrap();
-        let mut answered = 0;
-        while answered < AT_ONCE {
-            let (kind, flags, _) = timeout(PATIENCE, frame(&mut socket)).await.expect("answers").expect("a connection");
-            assert!(kind != GOAWAY && kind != RST_STREAM, "{path}, round {round}: {kind}");
-            answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
-        }
-        let bodies: Vec<u8> = streams.clone().flat_map(|stream| frame_of(DATA, END_STREAM, stream, &body)).collect();
-        socket.write_all(&bodies).await.unwrap();
+        let streams = (0..AT_ONCE).map(|number| 1 + 2 * (round * AT_ONCE + number));
+        let heads: Vec<u8> = streams.clone().flat_map(|stream| call(stream, path)).collect();
+        peer.say(&heads).await.unwrap();
+        assert_eq!(resets_until_answered(&mut peer, AT_ONCE).await, 0, "{path}, round {round}");
+        let bodies: Vec<u8> = streams.flat_map(|stream| frame(DATA, END_STREAM, stream, &body)).collect();
+        peer.say(&bodies).await.unwrap();
     }
-    assert_eq!(resets_until_pong(&mut socket).await, 0, "{path}");
+    assert_eq!(resets_until_pong(&mut peer).await, 0, "{path}");
 }
 
 #[tokio::test]
 async fn a_worker_waits_for_the_rest_of_so_many_answered_requests_and_no_more() {
     const STREAMS: u32 = 256;
-    const MAX: usize = 4_096;
+    const MAX: u32 = 4_096;
     let server =
         Running::start(server::Limits { workers: NonZeroUsize::MIN, ..Default::default() }, Default::default());
     let mut resets = 0;
-    let mut sockets = Vec::new();
-    for _ in 0..MAX / STREAMS as usize + 2 {
-        let mut socket = greeting(&server).await;
-        let heads: Vec<u8> = (0..STREAMS).flat_map(|call| head_of_call(1 + 2 * call, "/no.Service/None")).collect();
-        socket.write_all(&heads).await.unwrap();
-        let mut answered = 0;
-        while answered < STREAMS {
-            let (kind, flags, _) = timeout(PATIENCE, frame(&mut socket)).await.expect("answers").expect("a connection");
-            answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
-            resets += usize::from(kind == RST_STREAM);
-        }
-        resets += resets_until_pong(&mut socket).await;
-        sockets.push(socket);
+    let mut peers = Vec::new();
+    for _ in 0..MAX / STREAMS + 2 {
+        let mut peer = Peer::greeting(server.address, &[]).await;
+        let heads: Vec<u8> = (0..STREAMS).flat_map(|number| call(1 + 2 * number, "/no.Service/None")).collect();
+        peer.say(&heads).await.unwrap();
+        resets += resets_until_answered(&mut peer, STREAMS).await + resets_until_pong(&mut peer).await;
+        peers.push(peer);
     }
-    assert_eq!(resets, 2 * STREAMS as usize);
+    assert_eq!(resets, 2 * STREAMS);
     assert_eq!(tell(&mut server.client().await, "others are served").await.unwrap(), "others are served");
 }
 
-/// A connection that has said its preface.
-async fn greeting(server: &Running) -> TcpStream {
-    let mut socket = server.socket().await;
-    socket.write_all(&[PREFACE, &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]].concat()).await.unwrap();
-    socket
+/// How many streams the server resets until it has answered so many calls. The connection has to stand.
+async fn resets_until_answered(peer: &mut Peer, calls: u32) -> u32 {
+    let mut answered = 0;
+    resets_until(peer, |kind, flags| {
+        answered += u32::from(kind == HEADERS && flags & END_STREAM != 0);
+        answered == calls
+    })
+    .await
 }
 
-/// The frame that begins a gRPC call: POST http, from the static table, then the path and a header as they are.
-fn head_of_call(stream: u32, path: &str) -> Vec<u8> {
-    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
-    head.extend(path.bytes().chain([0, GRPC.0.len() as u8]));
-    head.extend(GRPC.0.bytes().chain([GRPC.1.len() as u8]).chain(GRPC.1.bytes()));
-    frame_of(HEADERS, END_HEADERS, stream, &head)
+/// The same until it has answered a ping.
+async fn resets_until_pong(peer: &mut Peer) -> u32 {
+    peer.say(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+    resets_until(peer, |kind, flags| kind == PING && flags & ACK != 0).await
 }
 
-fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    [&[0, 0, payload.len() as u8, kind, flags][..], &stream.to_be_bytes(), payload].concat()
-}
-
-/// How many streams the server resets until it has answered a ping. The connection has to stand.
-async fn resets_until_pong(socket: &mut TcpStream) -> usize {
-    socket.write_all(&frame_of(PING, 0, 0, &[0; 8])).await.unwrap();
-    let listening = async {
-        let mut resets = 0;
-        loop {
-            match frame(socket).await.expect("a connection") {
-                (PING, ACK, _) => return resets,
-                (kind, ..) => {
-                    assert_ne!(kind, GOAWAY);
-                    resets += usize::from(kind == RST_STREAM);
-                }
-            }
+async fn resets_until(peer: &mut Peer, mut is_over: impl FnMut(u8, u8) -> bool) -> u32 {
+    let mut resets = 0;
+    loop {
+        let (kind, flags, ..) = timeout(PATIENCE, peer.hear()).await.expect("it answers").expect("a connection");
+        assert_ne!(kind, GOAWAY);
+        resets += u32::from(kind == RST_STREAM);
+        if is_over(kind, flags) {
+            return resets;
         }
-    };
-    timeout(PATIENCE, listening).await.expect("it is still served")
+    }
 }
 
 #[tokio::test]
@@ -561,28 +537,6 @@ async fn a_lame_duck_says_that_it_is_not_serving_and_serves() {
     // On a new connection, too.
     assert_eq!(tell(&mut server.client().await, "served").await.unwrap(), "served");
     assert_eq!(server.drained().await.cut, 0);
-}
-
-// HTTP/2 by hand, RFC 9113 section 6.
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// Reads one frame: kind, flags, payload.
-async fn frame(socket: &mut TcpStream) -> std::io::Result<(u8, u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    socket.read_exact(&mut head).await?;
-    let [a, b, c, kind, flags, ..] = head;
-    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-    socket.read_exact(&mut payload).await?;
-    Ok((kind, flags, payload))
 }
 
 /// Calls and gives the error, which must be the whole answer.

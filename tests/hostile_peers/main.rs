@@ -14,6 +14,7 @@ mod cores;
 mod floods;
 mod headers;
 mod messages;
+#[path = "../support/peer.rs"]
 mod peer;
 mod readers;
 mod resets;
