@@ -4,7 +4,7 @@ use super::{App, Error, Seen, Signer};
 use crate::{
     model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Tenants, Timestamp},
     redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, Template, decide},
-    store::Loaded,
+    store::{Loaded, StoreError},
     telemetry::metrics::{self, Shed},
 };
 use compact_str::CompactString;
@@ -149,7 +149,11 @@ impl App {
             // Running out of time is an end too, and nobody announces it.
             let until = until.min(Instant::now() + now.until(loaded.session.expire_time));
             let out_of_time = tokio::time::timeout_at(until, changes.changed()).await.is_err();
-            loaded = self.load(query.session_id, tenants).await?;
+            match self.load(query.session_id, tenants).await {
+                // Not looked at is no news, and there is time to look again.
+                Err(Error::Store(StoreError::Overloaded)) if !out_of_time => {}
+                looked => loaded = looked?,
+            }
             if out_of_time {
                 return Ok(loaded);
             }

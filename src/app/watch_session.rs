@@ -6,7 +6,7 @@
 use super::{App, Error};
 use crate::{
     model::{Ending, Outcome, Session, SessionId, Tenants, Timestamp},
-    store::Changes,
+    store::{Changes, StoreError},
 };
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -83,9 +83,15 @@ impl SessionWatch {
         }
         loop {
             let loaded = match self.begun {
-                true => self.app.load(self.id, &self.tenants).await?,
-                false => self.app.load_counted(self.id, &self.tenants).await?,
+                true => self.app.load(self.id, &self.tenants).await,
+                false => self.app.load_counted(self.id, &self.tenants).await,
             };
+            // Not looked at is no news.
+            if self.begun && matches!(loaded, Err(Error::Store(StoreError::Overloaded))) {
+                self.changes.changed().await;
+                continue;
+            }
+            let loaded = loaded?;
             self.begun = true;
             let session = loaded.session;
             let now = self.app.clock.now();

@@ -89,10 +89,14 @@ pub fn to_status(failed: Error) -> Status {
             let text = "this merchant has made as many calls as it may in a second: wait as long as RetryInfo says";
             retryable(Code::ResourceExhausted, ErrorReason::RateLimited, text, wait.max(LEAST_WAIT))
         }
+        Error::Store(StoreError::Overloaded) => {
+            let text = "more is asked of the store than it can do: try again";
+            retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_STORE)
+        }
         Error::Store(StoreError::Unavailable(cause)) => {
             tracing::error!(cause, "the store is unavailable");
             let text = "the store did not answer: try again";
-            retryable(Code::Unavailable, ErrorReason::StoreUnavailable, text, RETRY_AFTER_UNAVAILABLE)
+            retryable(Code::Unavailable, ErrorReason::StoreUnavailable, text, RETRY_AFTER_STORE)
         }
         Error::Store(StoreError::Corrupt(cause)) => {
             tracing::error!(cause, "the store holds something unreadable");
@@ -173,4 +177,4 @@ const RETRY_AFTER_WAITING: Duration = Duration::from_millis(500);
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// A database that is failing over is back within seconds.
-const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(1);
+const RETRY_AFTER_STORE: Duration = Duration::from_secs(1);

@@ -50,7 +50,7 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
             tracing::error!(cause, "the store holds something unreadable");
             fault(pages, headers)
         }
-        Error::TooManyWaiting => unavailable(pages, headers),
+        Error::Store(StoreError::Overloaded) | Error::TooManyWaiting => unavailable(pages, headers),
         // Pages neither create nor change settings, name no outcome, act for every merchant, and count for none.
         Error::Invalid(_)
         | Error::KeyReused

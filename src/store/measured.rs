@@ -78,6 +78,10 @@ impl Measured {
 async fn timed<T>(operation: Operation, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let began = Instant::now();
     let answered = asked.await;
+    // The store was not asked, and has not failed.
+    if matches!(answered, Err(StoreError::Overloaded)) {
+        return answered;
+    }
     STORE_OPERATION_DURATION.took([operation as usize], began.elapsed());
     if answered.is_err() {
         STORE_ERRORS.add([operation as usize], 1);

@@ -191,6 +191,9 @@ pub enum StoreError {
     /// It did not answer; the same call may succeed later.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// It is asked for more than it can do, and this was not asked of it.
+    #[error("more is asked of the store than it can do")]
+    Overloaded,
     /// It holds something that it cannot have been given.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),

@@ -96,7 +96,7 @@ pub static SHEDS: Counter<{ SHED_REASONS.len() }> = Counter::new(About {
     name: "waypost_sheds_total",
     help: "What was refused with RESOURCE_EXHAUSTED: because as much was in progress as the server takes (calls of all \
            kinds, calls that wait for an outcome, waiting requests of one stream, watches, streams of resolves), because \
-           its worker was late, or because its merchant had made as many calls as it may.",
+           its worker was late, because more was asked of the store than it can do, or because its merchant had made as many calls as it may.",
     labels: &[Label { name: "reason", values: &SHED_REASONS }],
 });
 
@@ -415,8 +415,8 @@ const OUTCOMES: [&str; Outcome::ALL.len()] = [
 
 const SOURCES: [&str; 3] = ["settings", "request", "hosted_page"];
 
-const SHED_REASONS: [&str; 7] =
-    ["calls", "waiting", "waiting_in_stream", "watches", "resolve_streams", "late", "merchant_rate"];
+const SHED_REASONS: [&str; 8] =
+    ["calls", "waiting", "waiting_in_stream", "watches", "resolve_streams", "late", "store", "merchant_rate"];
 
 const ROUTES: [&str; 7] = ["return", "events", "checkout", "shop", "assets", "jwks", "other"];
 
@@ -484,6 +484,8 @@ pub enum Shed {
     ResolveStreams,
     /// The worker has not the time for it.
     Late,
+    /// More is asked of the store than it can do.
+    Store,
     /// The merchant has made as many calls as it may.
     MerchantRate,
 }

@@ -15,6 +15,7 @@ mod writers;
 
 mod kills;
 mod moving;
+mod overload;
 mod rolling_restart;
 mod shared_database;
 

@@ -9,15 +9,12 @@ use super::{
     failure::{Effect, Failure, Prospect},
     patience::Patience,
     pool::{Lease, Pool},
+    queue::Place,
 };
 use futures_util::TryStreamExt;
 use std::{panic::resume_unwind, pin::pin};
 use tokio::time::timeout_at;
 use tokio_postgres::{Row, types::ToSql};
-
-/// Calls that may wait for a connection when another one begins. A create asks for up to three things, one after the other,
-/// and waits for each: at some hundred statements a second all of it fits into its deadline.
-const MAX_WAITING: usize = 256;
 
 /// Where statements are run. Cheap to clone: clones share a pool.
 #[derive(Debug, Clone)]
@@ -44,6 +41,17 @@ impl Database {
         Self { pool: Pool::new(address) }
     }
 
+    /// Runs the first statement of a call, as [`Database::run`] does, unless more is asked of the database than it can do:
+    /// then the call is refused, and nothing was asked.
+    pub(super) async fn run_first<const N: usize>(
+        &self,
+        statement: &'static str,
+        values: [Value; N],
+    ) -> Result<Reply, StoreError> {
+        let place = self.pool.queue().admit()?;
+        self.run_from(place, statement, values).await
+    }
+
     /// Runs a statement until it is acknowledged or the call's patience ends. When the caller goes away it is still
     /// finished, unless its runtime ends: what was sent to the database happens anyway, and its connection is then fit
     /// for the next call.
@@ -52,23 +60,38 @@ impl Database {
         statement: &'static str,
         values: [Value; N],
     ) -> Result<Reply, StoreError> {
+        self.run_from(self.pool.queue().join(), statement, values).await
+    }
+
+    async fn run_from<const N: usize>(
+        &self,
+        place: Place,
+        statement: &'static str,
+        values: [Value; N],
+    ) -> Result<Reply, StoreError> {
         let database = self.clone();
-        let running = tokio::spawn(async move { database.run_patiently(statement, &values).await });
+        let running = tokio::spawn(async move { database.run_patiently(place, statement, &values).await });
         running.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             Err(_) => Err(StoreError::Unavailable("the server is stopping".to_owned())),
         })
     }
 
-    async fn run_patiently(&self, statement: &'static str, values: &[Value]) -> Result<Reply, StoreError> {
+    async fn run_patiently(
+        &self,
+        mut place: Place,
+        statement: &'static str,
+        values: &[Value],
+    ) -> Result<Reply, StoreError> {
         let mut patience = Patience::new();
         let mut before = Effect::None;
         loop {
-            match self.attempt(statement, values, &patience).await {
+            match self.attempt(place, statement, values, &patience).await {
                 Ok((rows, affected)) => return Ok(Reply { rows, affected, before }),
                 Err(failure) => {
                     before = before.or(failure.effect);
                     patience.after(failure).await.map_err(|failure| StoreError::Unavailable(failure.text))?;
+                    place = self.pool.queue().join();
                 }
             }
         }
@@ -76,12 +99,13 @@ impl Database {
 
     async fn attempt(
         &self,
+        place: Place,
         statement: &'static str,
         values: &[Value],
         patience: &Patience,
     ) -> Result<(Vec<Row>, u64), Failure> {
         let ends = patience.attempt_ends();
-        let lent = timeout_at(ends, self.pool.lend()).await.map_err(|_| Failure::to_connect_in_time())?;
+        let lent = timeout_at(ends, self.pool.lend(place)).await.map_err(|_| Failure::to_connect_in_time())?;
         let mut lease = lent?;
         let failure = match timeout_at(ends, execute(&mut lease, statement, values)).await {
             Ok(Ok(done)) => {
@@ -97,20 +121,11 @@ impl Database {
         Err(failure)
     }
 
-    /// Whether a call may ask for its first thing now. Behind too many, it would get that and wait in vain for its second,
-    /// as all before it would: nothing would be finished any more.
-    pub(super) fn admit(&self) -> Result<(), StoreError> {
-        if self.pool.waiting() < MAX_WAITING {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable("too many calls wait for a connection to the database".to_owned()))
-    }
-
     /// How many connections there are.
     pub(super) fn figures(&self) -> Figures {
         Figures {
             connections: Some(self.pool.figures().map(|count| count as u64)),
-            waiting_for_connection: Some(self.pool.waiting() as u64),
+            waiting_for_connection: Some(self.pool.queue().waiting() as u64),
             ..Figures::default()
         }
     }

@@ -20,6 +20,7 @@ mod failure;
 mod hints;
 mod patience;
 mod pool;
+mod queue;
 mod schema;
 
 pub use copies::{SETTINGS_AGE, SUCCESS_AGE};
@@ -28,7 +29,7 @@ pub use schema::Migrated;
 use self::{
     address::Address,
     copies::{Copies, Kept, Settings, has_succeeded},
-    database::{Database, Value},
+    database::{Database, Reply, Value},
     failure::Effect,
     hints::Hints,
 };
@@ -165,19 +166,16 @@ impl PostgresStore {
         }
     }
 
-    async fn read_merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        let reply = self.database.run(SELECT_MERCHANT, [Box::new(bytes(id.as_str()))]).await?;
-        reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
-    }
-
     /// The settings that hold for a merchant's sessions, as they were at most [`SETTINGS_AGE`] ago.
     async fn settings(&self, id: &MerchantId) -> Result<Arc<Merchant>, StoreError> {
         let settings = match self.copies.settings(id) {
             Settings::Hold(merchant) => return Ok(merchant),
             settings => settings,
         };
+        // Not refused, as a buyer who has paid waits for the answer, and it is asked once for many of them.
         let sent = Instant::now();
-        let read = self.read_merchant(id).await?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
+        let reply = self.database.run(SELECT_MERCHANT, merchant_values(id)).await?;
+        let read = merchant_of(&reply)?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
         let kept = Kept::new(read.clone(), sent);
         match settings {
             Settings::Renew(found) => self.copies.renew(&found, kept),
@@ -255,9 +253,8 @@ impl Store for PostgresStore {
             Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
-        self.database.admit()?;
         let sent = Instant::now();
-        let reply = self.database.run(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
+        let reply = self.database.run_first(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
         let session = Arc::new(read_session(record(row, 0)?)?);
         let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
@@ -287,8 +284,7 @@ impl Store for PostgresStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        self.database.admit()?;
-        self.read_merchant(id).await
+        merchant_of(&self.database.run_first(SELECT_MERCHANT, merchant_values(id)).await?)
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
@@ -457,6 +453,14 @@ fn id_value(id: SessionId) -> Value {
 
 fn key_values(merchant_id: &MerchantId, kind: Kind, key: &str) -> [Value; 3] {
     [Box::new(bytes(merchant_id.as_str())), Box::new(kind.as_str()), Box::new(bytes(key))]
+}
+
+fn merchant_of(reply: &Reply) -> Result<Option<Arc<Merchant>>, StoreError> {
+    reply.rows.first().map(|row| read_merchant(record(row, 0)?).map(Arc::new)).transpose()
+}
+
+fn merchant_values(id: &MerchantId) -> [Value; 1] {
+    [Box::new(bytes(id.as_str()))]
 }
 
 fn bytes(text: &str) -> Vec<u8> {

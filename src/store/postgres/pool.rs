@@ -12,13 +12,14 @@
 use super::{
     address::{Address, Driven},
     failure::Failure,
+    queue::{Place, Queue},
 };
 use std::{
     cmp::Reverse,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -49,7 +50,8 @@ struct Shared {
     /// A permit for each connection that may be lent or opened.
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
-    waiting: AtomicUsize,
+    /// Those who wait for a permit.
+    queue: Queue,
     /// One is being opened that nobody waits for, or could not be a moment ago.
     opening: AtomicBool,
 }
@@ -78,14 +80,14 @@ pub(super) struct Lease {
 
 impl Pool {
     pub(super) fn new(address: Address) -> Self {
-        let free = Arc::new(Semaphore::new(address.pool_size()));
-        let (idle, waiting, opening) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
-        Self(Arc::new(Shared { address, free, idle, waiting, opening }))
+        let (free, queue) = (Arc::new(Semaphore::new(address.pool_size())), Queue::new(address.pool_size()));
+        let (idle, opening) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Shared { address, free, idle, queue, opening }))
     }
 
-    /// Lends a connection, within the runtime that is to use it.
-    pub(super) async fn lend(&self) -> Result<Lease, Failure> {
-        let permit = self.permit().await?;
+    /// Lends a connection to whoever has that place in the queue, within the runtime that is to use it.
+    pub(super) async fn lend(&self, place: Place) -> Result<Lease, Failure> {
+        let permit = self.permit(place).await?;
         let home = Handle::current().id();
         let mut connection = match self.take_idle(home) {
             Some(connection) => connection,
@@ -106,9 +108,9 @@ impl Pool {
         [lent, self.idle().len().min(size - lent), size]
     }
 
-    /// How many calls wait for a connection that others use.
-    pub(super) fn waiting(&self) -> usize {
-        self.0.waiting.load(Ordering::Relaxed)
+    /// Those who wait for a connection that others use.
+    pub(super) fn queue(&self) -> &Queue {
+        &self.0.queue
     }
 
     /// Ends every connection that is not in use, and the others when they are given back.
@@ -117,14 +119,16 @@ impl Pool {
         self.idle().clear();
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn permit(&self, place: Place) -> Result<OwnedSemaphorePermit, Failure> {
         let free = || Arc::clone(&self.0.free);
         if let Ok(permit) = free().try_acquire_owned() {
             return Ok(permit);
         }
-        let _waiting = Counted::start(&self.0.waiting);
         match timeout(WAIT, free().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok(permit)) => {
+                place.served();
+                Ok(permit)
+            }
             Ok(Err(_)) => Err(Failure::to_borrow("the store is closed")),
             Err(_) => Err(Failure::to_borrow("every connection to the database was in use for too long")),
         }
@@ -212,8 +216,10 @@ impl Lease {
         Ok(prepared)
     }
 
+    /// Once the database has answered.
     pub(super) fn give_back(self) {
         let Self { connection, pool, _permit } = self;
+        pool.queue().answered();
         if connection.abroad >= ABROAD && pool.can_replace_one() { drop(connection) } else { pool.keep(connection) }
     }
 }
@@ -230,21 +236,5 @@ impl Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         self.0.0.opening.store(false, Ordering::Relaxed);
-    }
-}
-
-/// One more in a number, until this is dropped.
-struct Counted<'number>(&'number AtomicUsize);
-
-impl<'number> Counted<'number> {
-    fn start(number: &'number AtomicUsize) -> Self {
-        number.fetch_add(1, Ordering::Relaxed);
-        Self(number)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -99,6 +99,7 @@ impl RedbStore {
         let named = |error: StoreError| match error {
             StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
             StoreError::Corrupt(text) => StoreError::Corrupt(format!("{}: {text}", path.display())),
+            StoreError::Overloaded => error,
         };
         if !path.exists() {
             make_file(path).map_err(named)?;
