@@ -1,11 +1,13 @@
-//! A store in which one session takes for ever to load and another breaks the code that loads it.
+//! A store in which one session takes for ever to load and another breaks the code that loads it, and which refuses to load
+//! any while it is busy.
 
 use std::{
     future::pending,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::mpsc;
 use waypost::{
@@ -17,6 +19,8 @@ use waypost::{
 pub struct Awkward {
     inner: MemoryStore,
     loading: AtomicUsize,
+    busy: AtomicBool,
+    looks: AtomicUsize,
 }
 
 /// Takes for ever to load.
@@ -27,7 +31,18 @@ pub const BROKEN: &str = "order_0190a000-0000-7000-8000-000000000002";
 
 impl Awkward {
     pub fn new() -> Self {
-        Self { inner: MemoryStore::default(), loading: AtomicUsize::new(0) }
+        let (loading, busy, looks) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+        Self { inner: MemoryStore::default(), loading, busy, looks }
+    }
+
+    /// Whether it is busy from now on.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::SeqCst);
+    }
+
+    /// How often it was to load a session.
+    pub fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// How often [`SLOW`] was asked for.
@@ -43,6 +58,10 @@ impl Store for Awkward {
         if id.to_string() == SLOW {
             self.loading.fetch_add(1, Ordering::SeqCst);
             return pending().await;
+        }
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if self.busy.load(Ordering::SeqCst) {
+            return Err(StoreError::Overloaded);
         }
         self.inner.session(id).await
     }
@@ -71,7 +90,8 @@ impl Store for Awkward {
         self.inner.remove_over(cutoff, limit).await
     }
     fn changes(&self, id: SessionId) -> Changes {
-        self.inner.changes(id)
+        // As a store that others write to as well.
+        self.inner.changes(id).polling(Duration::from_millis(10))
     }
     async fn export(&self, into: mpsc::Sender<Record>) -> Result<(), StoreError> {
         self.inner.export(into).await

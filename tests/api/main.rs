@@ -2,6 +2,7 @@
 
 mod awkward;
 mod bad_input;
+mod busy_store;
 mod flows;
 mod idempotency;
 mod links;
