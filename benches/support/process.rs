@@ -1,6 +1,8 @@
-//! A server in a process of its own, on a core of its own.
+//! A server in a process of its own, on a core of its own. `WAYPOST_BENCH_BINARY` names another build of it than
+//! cargo's, such as that for production.
 
 use std::{
+    env,
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -75,7 +77,8 @@ impl Drop for Server {
 }
 
 fn waypost(log: &str, workers: usize) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    let built = env::var_os("WAYPOST_BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_waypost").into());
+    let mut command = Command::new(built);
     command.args(["serve", "--sandbox", "--store", "memory:", "--log", log, "--workers", &workers.to_string()]);
     command.args(["--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"]);
     command

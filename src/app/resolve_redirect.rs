@@ -151,8 +151,11 @@ impl App {
             let out_of_time = tokio::time::timeout_at(until, changes.changed()).await.is_err();
             match self.load(query.session_id, tenants).await {
                 // Not looked at is no news, and there is time to look again.
-                Err(Error::Store(StoreError::Overloaded)) if !out_of_time => {}
-                looked => loaded = looked?,
+                Err(Error::Store(StoreError::Overloaded)) if !out_of_time => changes.put_off(),
+                looked => {
+                    loaded = looked?;
+                    changes.looked();
+                }
             }
             if out_of_time {
                 return Ok(loaded);

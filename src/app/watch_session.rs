@@ -88,10 +88,12 @@ impl SessionWatch {
             };
             // Not looked at is no news.
             if self.begun && matches!(loaded, Err(Error::Store(StoreError::Overloaded))) {
+                self.changes.put_off();
                 self.changes.changed().await;
                 continue;
             }
             let loaded = loaded?;
+            self.changes.looked();
             self.begun = true;
             let session = loaded.session;
             let now = self.app.clock.now();

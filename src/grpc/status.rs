@@ -5,6 +5,7 @@ use crate::{
     model::{Rule, Violations},
     proto::v1::ErrorReason,
     store::StoreError,
+    telemetry::metrics::Shed,
 };
 use std::time::Duration;
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -90,7 +91,8 @@ pub fn to_status(failed: Error) -> Status {
             retryable(Code::ResourceExhausted, ErrorReason::RateLimited, text, wait.max(LEAST_WAIT))
         }
         Error::Store(StoreError::Overloaded) => {
-            let text = "more is asked of the store than it can do: try again";
+            Shed::Store.count();
+            let text = "more is asked of the store than it can do; nothing was changed: try again";
             retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_STORE)
         }
         Error::Store(StoreError::Unavailable(cause)) => {

@@ -6,7 +6,7 @@ use super::{
     language::Locale,
     words::{Saying, Words},
 };
-use crate::{app::Error, store::StoreError};
+use crate::{app::Error, store::StoreError, telemetry::metrics::Shed};
 use askama::Template;
 use axum::{
     extract::State,
@@ -50,7 +50,11 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
             tracing::error!(cause, "the store holds something unreadable");
             fault(pages, headers)
         }
-        Error::Store(StoreError::Overloaded) | Error::TooManyWaiting => unavailable(pages, headers),
+        Error::Store(StoreError::Overloaded) => {
+            Shed::Store.count();
+            unavailable(pages, headers)
+        }
+        Error::TooManyWaiting => unavailable(pages, headers),
         // Pages neither create nor change settings, name no outcome, act for every merchant, and count for none.
         Error::Invalid(_)
         | Error::KeyReused

@@ -24,13 +24,20 @@ pub struct Changes {
     receiver: Option<watch::Receiver<()>>,
     /// Wakes the waiter from time to time even without a change; see [`Changes::polling`].
     poll_every: Option<Duration>,
+    /// The time until it looks again after it could not; see [`Changes::put_off`].
+    pause: Option<Duration>,
+    /// It was told of a change since it last could look.
+    told: bool,
 }
+
+/// The longest time until a waiter who could not look does so again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 impl ChangeFeed {
     /// Watches a session from now on.
     pub fn subscribe(&self, id: SessionId) -> Changes {
         let receiver = self.lock().entry(id).or_insert_with(|| watch::Sender::new(())).subscribe();
-        Changes { feed: self.clone(), id, receiver: Some(receiver), poll_every: None }
+        Changes { feed: self.clone(), id, receiver: Some(receiver), poll_every: None, pause: None, told: false }
     }
 
     /// Wakes everybody who watches that session.
@@ -60,10 +67,24 @@ impl Changes {
         let Some(receiver) = &mut self.receiver else { return };
         // The feed cannot go while this holds it, so there is always a sender.
         let changed = receiver.changed();
-        match self.poll_every {
-            None => drop(changed.await),
-            Some(every) => drop(tokio::time::timeout(every, changed).await),
-        }
+        let told = match self.pause.or(self.poll_every) {
+            None => changed.await.is_ok(),
+            Some(pause) => tokio::time::timeout(pause, changed).await.is_ok(),
+        };
+        self.told |= told;
+    }
+
+    /// The waiter could not look after the last return, as the store is asked for more than it can do. It comes again, later
+    /// and later while it knows of nothing to see.
+    pub fn put_off(&mut self) {
+        let every = self.poll_every.unwrap_or(LONGEST_PAUSE);
+        let longer = self.pause.map_or(every, |pause| pause * 2).min(LONGEST_PAUSE);
+        self.pause = Some(if self.told { every } else { longer });
+    }
+
+    /// The waiter has looked.
+    pub fn looked(&mut self) {
+        (self.pause, self.told) = (None, false);
     }
 }
 
@@ -82,6 +103,7 @@ impl Drop for Changes {
 mod tests {
     use super::*;
     use crate::model::Kind;
+    use tokio::time::Instant;
 
     #[tokio::test]
     async fn a_change_wakes_every_watcher_of_that_session_only() {
@@ -92,6 +114,33 @@ mod tests {
         first.changed().await;
         second.changed().await;
         assert!(tokio::time::timeout(Duration::ZERO, third.changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_look_comes_later_and_later_unless_there_is_something_to_see() {
+        async fn pause(changes: &mut Changes) -> Duration {
+            let since = Instant::now();
+            changes.changed().await;
+            since.elapsed()
+        }
+        const MS: Duration = Duration::from_millis(1);
+        let feed = ChangeFeed::default();
+        let id = SessionId::new(Kind::Order, uuid::Uuid::nil());
+        let mut changes = feed.subscribe(id).polling(500 * MS);
+        for expected in [500, 500, 1_000, 2_000, 4_000, 4_000] {
+            assert_eq!(pause(&mut changes).await, expected * MS);
+            changes.put_off();
+        }
+        feed.notify(id);
+        for expected in [0, 500, 500] {
+            assert_eq!(pause(&mut changes).await, expected * MS);
+            changes.put_off();
+        }
+        changes.looked();
+        for expected in [500, 500, 1_000] {
+            assert_eq!(pause(&mut changes).await, expected * MS);
+            changes.put_off();
+        }
     }
 
     #[tokio::test]

@@ -53,12 +53,22 @@ impl Copies {
 
     /// A session that succeeded.
     pub(super) fn session(&self, id: SessionId) -> Found<'_, SessionId, Kept<Session>> {
-        find(&self.sessions, &id, SUCCESS_AGE)
+        loop {
+            if let Some(found) = young(&self.sessions, &id, self.sessions.find(&id), SUCCESS_AGE) {
+                return found;
+            }
+        }
     }
 
-    /// What holds for the sessions of a merchant.
-    pub(super) fn settings(&self, id: &MerchantId) -> Settings<'_> {
-        match find(&self.settings, id, SETTINGS_AGE) {
+    /// What holds for the sessions of a merchant. However many buyers come back at once, one caller reads it and the others
+    /// wait for that.
+    pub(super) async fn settings(&self, id: &MerchantId) -> Settings<'_> {
+        let found = loop {
+            if let Some(found) = young(&self.settings, id, self.settings.find_or_wait(id).await, SETTINGS_AGE) {
+                break found;
+            }
+        };
+        match found {
             Found::Entry(copy) if copy.age() >= SETTINGS_AGE / 2 && copy.is_first_to_renew() => Settings::Renew(copy),
             Found::Entry(copy) => Settings::Hold(copy.value()),
             Found::Absent(vacancy) => Settings::Absent(vacancy),
@@ -108,17 +118,23 @@ pub(super) fn has_succeeded(session: &Session) -> bool {
     matches!(session.ending, Some(Ending { outcome: Outcome::Success, .. }))
 }
 
-/// Looks a copy up that is not older than that.
-fn find<'k, K, V>(cache: &'k Cache<K, Kept<V>>, id: &K, age: Duration) -> Found<'k, K, Kept<V>>
+/// What was found, unless it is a copy of that age, which is forgotten.
+fn young<'k, K, V>(
+    cache: &Cache<K, Kept<V>>,
+    id: &K,
+    found: Found<'k, K, Kept<V>>,
+    age: Duration,
+) -> Option<Found<'k, K, Kept<V>>>
 where
     K: Eq + std::hash::Hash + Clone,
     Bytes: Weighter<K, Kept<V>>,
 {
-    loop {
-        match cache.find(id) {
-            Found::Entry(copy) if copy.age() >= age => cache.remove_found(id, |stands| stands.is(&copy)),
-            found => return found,
+    match found {
+        Found::Entry(copy) if copy.age() >= age => {
+            cache.remove_found(id, |stands| stands.is(&copy));
+            None
         }
+        found => Some(found),
     }
 }
 

@@ -12,7 +12,11 @@ use super::{
     queue::Place,
 };
 use futures_util::TryStreamExt;
-use std::{panic::resume_unwind, pin::pin};
+use std::{
+    panic::resume_unwind,
+    pin::pin,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout_at;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -32,6 +36,8 @@ pub(super) struct Reply {
     pub(super) rows: Vec<Row>,
     /// How many rows it wrote or returned.
     pub(super) affected: u64,
+    /// Before it was sent, the last time: what it read is no older.
+    pub(super) sent: Instant,
     /// Whether an earlier attempt of the same call may have taken effect.
     pub(super) before: Effect,
 }
@@ -41,14 +47,15 @@ impl Database {
         Self { pool: Pool::new(address) }
     }
 
-    /// Runs the first statement of a call, as [`Database::run`] does, unless more is asked of the database than it can do:
-    /// then the call is refused, and nothing was asked.
-    pub(super) async fn run_first<const N: usize>(
+    /// Runs the first statement of a call, as [`Database::run`] does, unless more is asked of the database than it can do
+    /// and it would have to wait for longer than that: then the call is refused, and nothing was asked.
+    pub(super) async fn run_within<const N: usize>(
         &self,
+        longest: Duration,
         statement: &'static str,
         values: [Value; N],
     ) -> Result<Reply, StoreError> {
-        let place = self.pool.queue().admit()?;
+        let place = self.pool.queue().admit(longest)?;
         self.run_from(place, statement, values).await
     }
 
@@ -87,7 +94,7 @@ impl Database {
         let mut before = Effect::None;
         loop {
             match self.attempt(place, statement, values, &patience).await {
-                Ok((rows, affected)) => return Ok(Reply { rows, affected, before }),
+                Ok((rows, affected, sent)) => return Ok(Reply { rows, affected, sent, before }),
                 Err(failure) => {
                     before = before.or(failure.effect);
                     patience.after(failure).await.map_err(|failure| StoreError::Unavailable(failure.text))?;
@@ -103,14 +110,15 @@ impl Database {
         statement: &'static str,
         values: &[Value],
         patience: &Patience,
-    ) -> Result<(Vec<Row>, u64), Failure> {
+    ) -> Result<(Vec<Row>, u64, Instant), Failure> {
         let ends = patience.attempt_ends();
         let lent = timeout_at(ends, self.pool.lend(place)).await.map_err(|_| Failure::to_connect_in_time())?;
         let mut lease = lent?;
+        let sent = Instant::now();
         let failure = match timeout_at(ends, execute(&mut lease, statement, values)).await {
-            Ok(Ok(done)) => {
+            Ok(Ok((rows, affected))) => {
                 lease.give_back();
-                return Ok(done);
+                return Ok((rows, affected, sent));
             }
             Ok(Err(error)) => Failure::of_statement(&error),
             Err(_) => Failure::to_answer_in_time(),

@@ -32,6 +32,8 @@ use self::{
     database::{Database, Reply, Value},
     failure::Effect,
     hints::Hints,
+    pool::WAIT,
+    queue::{BURST, TARGET},
 };
 use super::{
     ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
@@ -48,7 +50,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_postgres::Row;
 
 /// How often a watcher looks by itself for what other servers wrote. Hints usually come before; this is how late one
@@ -168,15 +170,15 @@ impl PostgresStore {
 
     /// The settings that hold for a merchant's sessions, as they were at most [`SETTINGS_AGE`] ago.
     async fn settings(&self, id: &MerchantId) -> Result<Arc<Merchant>, StoreError> {
-        let settings = match self.copies.settings(id) {
-            Settings::Hold(merchant) => return Ok(merchant),
-            settings => settings,
+        let settings = match timeout(WAIT, self.copies.settings(id)).await {
+            Ok(Settings::Hold(merchant)) => return Ok(merchant),
+            Ok(settings) => settings,
+            Err(_) => return Err(StoreError::Unavailable("a merchant's settings were not read in time".to_owned())),
         };
-        // Not refused, as a buyer who has paid waits for the answer, and it is asked once for many of them.
-        let sent = Instant::now();
-        let reply = self.database.run(SELECT_MERCHANT, merchant_values(id)).await?;
+        // A buyer who has paid waits for the answer, which is the same for many of them.
+        let reply = self.database.run_within(BURST, SELECT_MERCHANT, merchant_values(id)).await?;
         let read = merchant_of(&reply)?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
-        let kept = Kept::new(read.clone(), sent);
+        let kept = Kept::new(read.clone(), reply.sent);
         match settings {
             Settings::Renew(found) => self.copies.renew(&found, kept),
             Settings::Absent(vacancy) => drop(vacancy.fill(kept)),
@@ -253,8 +255,7 @@ impl Store for PostgresStore {
             Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
-        let sent = Instant::now();
-        let reply = self.database.run_first(SESSION_WITH_SETTINGS, [id_value(id)]).await?;
+        let reply = self.database.run_within(TARGET, SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
         let session = Arc::new(read_session(record(row, 0)?)?);
         let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
@@ -263,7 +264,7 @@ impl Store for PostgresStore {
             None => Merchant::default_for(session.merchant_id.clone()),
         };
         if has_succeeded(&session) {
-            vacancy.fill(Kept::new(Arc::clone(&session), sent));
+            vacancy.fill(Kept::new(Arc::clone(&session), reply.sent));
         }
         Ok(Some(Loaded { session, merchant: Arc::new(merchant) }))
     }
@@ -284,7 +285,7 @@ impl Store for PostgresStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        merchant_of(&self.database.run_first(SELECT_MERCHANT, merchant_values(id)).await?)
+        merchant_of(&self.database.run_within(TARGET, SELECT_MERCHANT, merchant_values(id)).await?)
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {

@@ -31,7 +31,7 @@ use tokio::{
 use tokio_postgres::{Client, Statement};
 
 /// How long a call waits for a connection that others use; past it, the database is overloaded.
-const WAIT: Duration = Duration::from_secs(2);
+pub(super) const WAIT: Duration = Duration::from_secs(2);
 /// How long opening a connection may take: name, TCP, TLS, authentication.
 const OPEN: Duration = Duration::from_secs(2);
 /// Loans to other runtimes in a row after which a connection makes room in a full pool. Opening costs as much as some
@@ -122,6 +122,7 @@ impl Pool {
     async fn permit(&self, place: Place) -> Result<OwnedSemaphorePermit, Failure> {
         let free = || Arc::clone(&self.0.free);
         if let Ok(permit) = free().try_acquire_owned() {
+            place.served_at_once();
             return Ok(permit);
         }
         match timeout(WAIT, free().acquire_owned()).await {

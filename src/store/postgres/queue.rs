@@ -4,7 +4,7 @@
 //! for up to three things, one after the other, so each would get its first and wait in vain for its next: nothing would be
 //! finished any more; and it would hold a place among the server's calls that others need who ask nothing of the database.
 //! So once everybody has waited for longer than [`TARGET`] for an [`INTERVAL`], a call that has not asked for anything yet is
-//! let in only if it can expect its connection within that time. As with CoDel (RFC 8289), a burst, or a disk that is busy
+//! let in only if it can expect its connection within that time, until somebody finds one at once. As with CoDel (RFC 8289), a burst, or a disk that is busy
 //! for a moment, is not overload. How long somebody would wait is told by how many stand in front, and how fast the last ones
 //! were served.
 //!
@@ -12,26 +12,26 @@
 //! calls that ask nothing of a database, is the matter of [`lateness`](crate::server::lateness).
 
 use super::super::StoreError;
-use crate::telemetry::metrics::Shed;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 /// A wait that a buyer hardly notices, three times over for a create.
-const TARGET: Duration = Duration::from_millis(100);
+pub(super) const TARGET: Duration = Duration::from_millis(100);
 
 /// How long everybody may have waited for longer.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long nobody may have waited for longer, nor been refused, until it is over. Those who were told to come again have
-/// done so.
+/// How long nobody may have waited for longer, nor been refused, until it is over in any case. Those who were told to come
+/// again have done so.
 const OVER_AFTER: Duration = Duration::from_secs(2);
 
-/// The wait that is let begin before: what would wait as long as it may is refused now.
-const BURST: Duration = Duration::from_secs(1);
+/// The wait that is let begin otherwise: who would wait for as long as anybody may is refused now.
+pub(super) const BURST: Duration = Duration::from_secs(1);
 
-/// Those who wait at most, so that a database which answers nobody leaves places to others among the server's calls.
+/// Behind so many nobody is let in, so that a database which answers nobody leaves places to others among the server's
+/// calls.
 const MOST: usize = 1_024;
 
 /// The weight of one that was served in the mean of all before.
@@ -76,10 +76,11 @@ impl Queue {
         Self(Arc::new(Mutex::new(State::new(connections, Instant::now()))))
     }
 
-    /// A place for a call that has not asked for anything yet.
-    pub(super) fn admit(&self) -> Result<Place, StoreError> {
+    /// A place for a call that has not asked for anything yet. `longest` is what it may have to wait while all others wait
+    /// for too long.
+    pub(super) fn admit(&self, longest: Duration) -> Result<Place, StoreError> {
         let now = Instant::now();
-        self.state().admit(now)?;
+        self.state().admit(longest, now)?;
         Ok(Place { queue: self.clone(), since: now })
     }
 
@@ -106,6 +107,11 @@ impl Queue {
 }
 
 impl Place {
+    /// Who had this place has found a connection at once.
+    pub(super) fn served_at_once(self) {
+        self.queue.state().serve_at_once();
+    }
+
     /// Who had this place has waited for a connection, and got it.
     pub(super) fn served(self) {
         let now = Instant::now();
@@ -133,14 +139,14 @@ impl State {
         self.waiting += 1;
     }
 
-    fn admit(&mut self, now: Instant) -> Result<(), StoreError> {
+    fn admit(&mut self, longest: Duration, now: Instant) -> Result<(), StoreError> {
         // The next statement of each connection is at hand, however long statements take.
         let at_hand = self.waiting < self.connections;
         if !at_hand && now.duration_since(self.moved) > SILENT_AFTER {
             return Err(StoreError::Unavailable("the database does not answer".to_owned()));
         }
         let late = self.late_until.is_some_and(|until| now < until);
-        let longest = if late { TARGET } else { BURST };
+        let longest = if late { longest } else { BURST };
         let short = || self.waiting < MOST && self.each.saturating_mul(self.waiting as u32 + 1) <= longest;
         if at_hand || short() {
             self.join(now);
@@ -153,9 +159,14 @@ impl State {
         Err(StoreError::Overloaded)
     }
 
+    fn serve_at_once(&mut self) {
+        self.each -= self.each / WEIGHT;
+        (self.behind_since, self.late_until) = (None, None);
+    }
+
     fn serve(&mut self, waited: Duration, now: Instant) {
-        // Nobody waited before this one came.
-        let each = waited.min(now.duration_since(self.last_served));
+        // Nobody waited before this one came, and a database that is as slow as that gives each connection its next.
+        let each = waited.min(now.duration_since(self.last_served)).min(TARGET);
         self.each = self.each - self.each / WEIGHT + each / WEIGHT;
         self.last_served = now;
         if waited <= TARGET {
@@ -166,11 +177,10 @@ impl State {
     }
 
     fn tell(&mut self, now: Instant) {
-        Shed::Store.count();
         self.refused += 1;
         if self.told.is_none_or(|told| now.duration_since(told) > LOGGED_EVERY) {
             let (refused, waiting) = (self.refused, self.waiting);
-            tracing::warn!(refused, waiting, "calls are refused: more is asked of the database than it can do");
+            tracing::warn!(refused, waiting, "statements are refused: more is asked of the database than it can do");
             (self.refused, self.told) = (0, Some(now));
         }
     }
@@ -218,11 +228,13 @@ mod tests {
                     self.state.moved = begins;
                     if begins > since {
                         self.state.serve(begins - since, begins);
+                    } else {
+                        self.state.serve_at_once();
                     }
                     self.served += 1;
                     self.longest = self.longest.max(begins - since);
                 }
-                match self.state.admit(self.now) {
+                match self.state.admit(TARGET, self.now) {
                     Ok(()) => self.waiting.push_back(self.now),
                     Err(_) => self.refused += 1,
                 }
@@ -242,10 +254,14 @@ mod tests {
             let burst = ((200 * MS).div_duration_f64(each) * connections as f64).min(0.9 * MOST as f64);
             scene.load(MS, MS.div_f64(burst), each);
             assert_eq!(scene.refused, 0, "{connections} {each:?}");
-            scene.load(SECOND, every, each);
-            assert_eq!(scene.refused, 0, "{connections} {each:?}");
-            // It stands still for a moment.
-            scene.free_at.iter_mut().for_each(|free| *free += 60 * MS);
+            // Twice it stands still for a moment.
+            for _ in 0..2 {
+                scene.load(SECOND, every, each);
+                assert_eq!(scene.refused, 0, "{connections} {each:?}");
+                let still = (300 * MS).min(every * MOST as u32 * 9 / 10);
+                let now = scene.now;
+                scene.free_at.iter_mut().for_each(|free| *free = now.max(*free) + still);
+            }
             scene.load(SECOND, every, each);
             assert_eq!(scene.refused, 0, "{connections} {each:?}");
         }
@@ -265,11 +281,16 @@ mod tests {
                 assert!(scene.refused as f64 >= 8.0 * capacity, "{} beside {capacity}", scene.refused);
                 assert!(scene.longest <= TARGET.max(each) * 3 / 2, "{:?} of {each:?}", scene.longest);
             }
-            // When it is over, nobody is refused.
+            // When it is over, nobody is refused, also when they come together.
             scene.load(3 * SECOND, every * 20, each);
-            assert!(scene.state.late_until.is_none_or(|until| until < scene.now));
-            scene.load(SECOND, every * 20, each);
-            assert_eq!(scene.refused, 0);
+            assert_eq!(scene.state.late_until, None);
+            let together = if each < TARGET { 5 * connections as u32 } else { connections as u32 };
+            for _ in 0..20 {
+                scene.load(MS, MS / together, each);
+                assert_eq!(scene.refused, 0, "{connections} {each:?}");
+                scene.load(each * 10, each, each);
+                assert_eq!(scene.refused, 0, "{connections} {each:?}");
+            }
         }
     }
 
@@ -277,23 +298,23 @@ mod tests {
     fn a_silent_database_is_away_and_not_asked_for_too_much() {
         let began = Instant::now();
         let mut state = State::new(4, began);
-        while state.admit(began).is_ok() {}
+        while state.admit(TARGET, began).is_ok() {}
         assert!(state.waiting > 4);
-        assert!(matches!(state.admit(began + SILENT_AFTER), Err(StoreError::Overloaded)));
-        assert!(matches!(state.admit(began + SILENT_AFTER + MS), Err(StoreError::Unavailable(_))));
+        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER), Err(StoreError::Overloaded)));
+        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER + MS), Err(StoreError::Unavailable(_))));
         state.moved = began + SILENT_AFTER;
-        assert!(matches!(state.admit(began + SILENT_AFTER + MS), Err(StoreError::Overloaded)));
+        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER + MS), Err(StoreError::Overloaded)));
         // Nobody waited, so that nobody could be answered.
         state.waiting = 0;
         let later = began + 100 * SECOND;
-        while state.admit(later).is_ok() {}
-        assert!(matches!(state.admit(later), Err(StoreError::Overloaded)));
+        while state.admit(TARGET, later).is_ok() {}
+        assert!(matches!(state.admit(TARGET, later), Err(StoreError::Overloaded)));
     }
 
     #[test]
     fn a_place_is_free_once_its_owner_is_served_or_has_gone() {
         let queue = Queue::new(1);
-        let (one, other) = (queue.join(), queue.admit().expect("few wait"));
+        let (one, other) = (queue.join(), queue.admit(TARGET).expect("few wait"));
         assert_eq!(queue.waiting(), 2);
         one.served();
         drop(other);
