@@ -104,8 +104,8 @@ async fn at_capacity(connections: &[Channel], length: Duration) -> Seen {
     Seen::all(callers.join_all().await)
 }
 
-/// One more new session is asked for each `every`, whatever became of those before. Seen is what was told after `first`:
-/// until then it has to be noticed, and those are answered who were let in before.
+/// One more new session is asked for each `every`, whatever became of those before. Seen is what was told after `first`,
+/// as it has to be noticed, and those are answered who were let in before; but for failures, which are all seen.
 async fn at_rate(connections: &[Channel], every: Duration, first: Duration, length: Duration) -> Seen {
     let mut moments = interval(every);
     moments.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -118,7 +118,8 @@ async fn at_rate(connections: &[Channel], every: Duration, first: Duration, leng
             let mut seen = Seen::default();
             seen.create(&server).await;
             let told = begun.elapsed();
-            if told > first && told <= first + length { seen } else { Seen::default() }
+            let measured = told > first && told <= first + length;
+            if measured { seen } else { Seen { failed: seen.failed, ..Seen::default() } }
         });
     }
     Seen::all(callers.join_all().await)
@@ -158,11 +159,11 @@ async fn a_database_that_cannot_do_it_all_does_what_it_can_and_the_others_are_to
     );
 
     let every = EACH / CONNECTIONS / 10;
-    let overload = at_rate(&connections, every, 5 * SECOND, 6 * SECOND);
+    let overload = at_rate(&connections, every, 4 * SECOND, 6 * SECOND);
     let overload = async { timeout(PATIENCE, overload).await.expect("it ends") };
     let buyers = async {
         let (mut took, mut health) = (Vec::new(), Vec::new());
-        while took.len() < 500 {
+        while took.len() < 600 {
             let asked = Instant::now();
             let redirect = resolve(&others, &paid, None).await.expect("never refused");
             assert_eq!(redirect.outcome(), Outcome::Success);
@@ -177,8 +178,7 @@ async fn a_database_that_cannot_do_it_all_does_what_it_can_and_the_others_are_to
         (took, health)
     };
     let (mut overload, (mut buyers, mut health)) = tokio::join!(overload, buyers);
-    // A second in which a database answers nobody is the machine's.
-    assert!(overload.failed * 20 <= overload.answered.len(), "{} waited for as long as they may", overload.failed);
+    assert_eq!(overload.failed, 0);
     let (at_capacity_a_second, answered_a_second) = (capacity.answered.len() / 4, overload.answered.len() / 6);
     let (quiet, loaded) = (p99(&mut capacity.answered), p99(&mut overload.answered));
     println!(
@@ -195,8 +195,8 @@ async fn a_database_that_cannot_do_it_all_does_what_it_can_and_the_others_are_to
     assert!(loaded <= 2 * quiet, "{loaded:?} and {quiet:?}");
     // The server's processor has to refuse, besides, in a build for tests and beside other tests.
     assert!(p99(&mut overload.refused) < quiet / 2 && p99(&mut health) < quiet / 2);
-    // One in some of them reads the merchant's settings, and is not refused.
-    assert!(p99(&mut buyers) < quiet);
+    // One in some of them reads the merchant's settings, before all who have not begun.
+    assert!(p99(&mut buyers) < quiet / 2);
 
     // And when they are gone, nobody is refused any more.
     sleep(2 * SECOND).await;

@@ -9,14 +9,10 @@ use super::{
     failure::{Effect, Failure, Prospect},
     patience::Patience,
     pool::{Lease, Pool},
-    queue::Place,
+    queue::{Line, Place},
 };
 use futures_util::TryStreamExt;
-use std::{
-    panic::resume_unwind,
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::{panic::resume_unwind, pin::pin, time::Instant};
 use tokio::time::timeout_at;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -47,15 +43,15 @@ impl Database {
         Self { pool: Pool::new(address) }
     }
 
-    /// Runs the first statement of a call, as [`Database::run`] does, unless more is asked of the database than it can do
-    /// and it would have to wait for longer than that: then the call is refused, and nothing was asked.
-    pub(super) async fn run_within<const N: usize>(
+    /// Runs the first statement of a call, as [`Database::run`] does, unless more is asked of the database than it can do:
+    /// then the call is refused, and nothing was asked.
+    pub(super) async fn run_first<const N: usize>(
         &self,
-        longest: Duration,
+        line: Line,
         statement: &'static str,
         values: [Value; N],
     ) -> Result<Reply, StoreError> {
-        let place = self.pool.queue().admit(longest)?;
+        let place = self.pool.queue().admit(line)?;
         self.run_from(place, statement, values).await
     }
 

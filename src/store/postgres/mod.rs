@@ -33,7 +33,7 @@ use self::{
     failure::Effect,
     hints::Hints,
     pool::WAIT,
-    queue::{BURST, TARGET},
+    queue::Line,
 };
 use super::{
     ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
@@ -176,7 +176,7 @@ impl PostgresStore {
             Err(_) => return Err(StoreError::Unavailable("a merchant's settings were not read in time".to_owned())),
         };
         // A buyer who has paid waits for the answer, which is the same for many of them.
-        let reply = self.database.run_within(BURST, SELECT_MERCHANT, merchant_values(id)).await?;
+        let reply = self.database.run_first(Line::Urgent, SELECT_MERCHANT, merchant_values(id)).await?;
         let read = merchant_of(&reply)?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
         let kept = Kept::new(read.clone(), reply.sent);
         match settings {
@@ -255,7 +255,7 @@ impl Store for PostgresStore {
             Found::Absent(vacancy) => vacancy,
         };
         STORE_CACHE.add([1], 1);
-        let reply = self.database.run_within(TARGET, SESSION_WITH_SETTINGS, [id_value(id)]).await?;
+        let reply = self.database.run_first(Line::New, SESSION_WITH_SETTINGS, [id_value(id)]).await?;
         let Some(row) = reply.rows.first() else { return Ok(None) };
         let session = Arc::new(read_session(record(row, 0)?)?);
         let settings: Option<&[u8]> = row.try_get(1).map_err(unreadable)?;
@@ -285,7 +285,7 @@ impl Store for PostgresStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        merchant_of(&self.database.run_within(TARGET, SELECT_MERCHANT, merchant_values(id)).await?)
+        merchant_of(&self.database.run_first(Line::New, SELECT_MERCHANT, merchant_values(id)).await?)
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {

@@ -12,7 +12,7 @@
 use super::{
     address::{Address, Driven},
     failure::Failure,
-    queue::{Place, Queue},
+    queue::{Permit, Place, Queue},
 };
 use std::{
     cmp::Reverse,
@@ -25,7 +25,6 @@ use std::{
 };
 use tokio::{
     runtime::{Handle, Id},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_postgres::{Client, Statement};
@@ -47,11 +46,9 @@ pub(super) struct Pool(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     address: Address,
-    /// A permit for each connection that may be lent or opened.
-    free: Arc<Semaphore>,
-    idle: Mutex<Vec<Connection>>,
-    /// Those who wait for a permit.
+    /// Has a permit for each connection that may be lent or opened.
     queue: Queue,
+    idle: Mutex<Vec<Connection>>,
     /// One is being opened that nobody waits for, or could not be a moment ago.
     opening: AtomicBool,
 }
@@ -75,19 +72,22 @@ pub(super) struct Lease {
     connection: Connection,
     pool: Pool,
     // Last: whoever gets it finds the connection ended or given back.
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Pool {
     pub(super) fn new(address: Address) -> Self {
-        let (free, queue) = (Arc::new(Semaphore::new(address.pool_size())), Queue::new(address.pool_size()));
-        let (idle, opening) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { address, free, idle, queue, opening }))
+        let (queue, idle, opening) = (Queue::new(address.pool_size()), Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Shared { address, queue, idle, opening }))
     }
 
     /// Lends a connection to whoever has that place in the queue, within the runtime that is to use it.
     pub(super) async fn lend(&self, place: Place) -> Result<Lease, Failure> {
-        let permit = self.permit(place).await?;
+        let permit = match timeout(WAIT, place.turn()).await {
+            Ok(Some(permit)) => permit,
+            Ok(None) => return Err(Failure::to_borrow("the store is closed")),
+            Err(_) => return Err(Failure::to_borrow("every connection to the database was in use for too long")),
+        };
         let home = Handle::current().id();
         let mut connection = match self.take_idle(home) {
             Some(connection) => connection,
@@ -115,24 +115,8 @@ impl Pool {
 
     /// Ends every connection that is not in use, and the others when they are given back.
     pub(super) fn close(&self) {
-        self.0.free.close();
+        self.0.queue.close();
         self.idle().clear();
-    }
-
-    async fn permit(&self, place: Place) -> Result<OwnedSemaphorePermit, Failure> {
-        let free = || Arc::clone(&self.0.free);
-        if let Ok(permit) = free().try_acquire_owned() {
-            place.served_at_once();
-            return Ok(permit);
-        }
-        match timeout(WAIT, free().acquire_owned()).await {
-            Ok(Ok(permit)) => {
-                place.served();
-                Ok(permit)
-            }
-            Ok(Err(_)) => Err(Failure::to_borrow("the store is closed")),
-            Err(_) => Err(Failure::to_borrow("every connection to the database was in use for too long")),
-        }
     }
 
     /// One that is idle and alive. Of those at home the last one used that is not in use abroad as well; else the one
@@ -160,7 +144,7 @@ impl Pool {
     /// Opens a connection for the calls to come, if there may be one more.
     fn open_meanwhile(&self, home: Id) {
         let Some(turn) = Opening::start(self) else { return };
-        let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() else { return };
+        let Some(permit) = self.0.queue.spare() else { return };
         if self.idle().len() + self.lent() > self.0.address.pool_size() {
             return;
         }
@@ -186,7 +170,7 @@ impl Pool {
     /// Has it idle, for whoever gets its permit next.
     fn keep(&self, connection: Connection) {
         let mut idle = self.idle();
-        if !self.0.free.is_closed() {
+        if !self.0.queue.is_closed() {
             idle.push(connection);
         }
     }
@@ -194,7 +178,7 @@ impl Pool {
     /// Permits in use. One that was just given back may still be among them though its connection is idle: then one
     /// connection less is opened.
     fn lent(&self) -> usize {
-        self.0.address.pool_size() - self.0.free.available_permits()
+        self.0.address.pool_size() - self.0.queue.free()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {

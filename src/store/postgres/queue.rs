@@ -1,24 +1,28 @@
-//! Those who wait for a connection, and who is refused because the wait would be too long.
+//! Those who wait for a connection: whose turn it is, and who is refused because the wait would be too long.
 //!
-//! A database that is asked for more than it can do makes all wait, longer and longer, up to their deadlines. A call asks
-//! for up to three things, one after the other, so each would get its first and wait in vain for its next: nothing would be
-//! finished any more; and it would hold a place among the server's calls that others need who ask nothing of the database.
-//! So once everybody has waited for longer than [`TARGET`] for an [`INTERVAL`], a call that has not asked for anything yet is
-//! let in only if it can expect its connection within that time, until somebody finds one at once. As with CoDel (RFC 8289), a burst, or a disk that is busy
-//! for a moment, is not overload. How long somebody would wait is told by how many stand in front, and how fast the last ones
-//! were served.
+//! A call asks for up to three things, one after the other. Who has asked for something goes before who has not, so that
+//! what was begun is finished however many come; and so do reads that buyers wait for who have paid.
+//!
+//! A database that is asked for more than it can do makes all others wait, longer and longer, up to their deadlines, and
+//! they hold places among the server's calls that are needed by those who ask nothing of the database. So once everybody
+//! has waited for longer than [`TARGET`] for an [`INTERVAL`], a call is let in only if it can expect its turn within that
+//! time, until somebody finds a connection at once. As with CoDel (RFC 8289), a burst, or a disk that is busy for a moment,
+//! is not overload. How long somebody would wait is told by how many stand in front, and how fast the last ones were served.
 //!
 //! Only waits are looked at, never how busy the database is: it goes on with all that it can do. How late a worker is, with
 //! calls that ask nothing of a database, is the matter of [`lateness`](crate::server::lateness).
 
 use super::super::StoreError;
 use std::{
+    collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 
-/// A wait that a buyer hardly notices, three times over for a create.
-pub(super) const TARGET: Duration = Duration::from_millis(100);
+/// A wait that a buyer hardly notices, and some twenty times what a statement takes.
+const TARGET: Duration = Duration::from_millis(200);
 
 /// How long everybody may have waited for longer.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -28,7 +32,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// The wait that is let begin otherwise: who would wait for as long as anybody may is refused now.
-pub(super) const BURST: Duration = Duration::from_secs(1);
+const BURST: Duration = Duration::from_secs(1);
 
 /// Behind so many nobody is let in, so that a database which answers nobody leaves places to others among the server's
 /// calls.
@@ -48,21 +52,47 @@ const LOGGED_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Queue(Arc<Mutex<State>>);
 
+/// Who is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Calls that have asked for something, and buyers who have paid.
+    Urgent,
+    /// Calls that have not.
+    New,
+}
+
 /// A place in the queue, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     queue: Queue,
+    line: Line,
     since: Instant,
+    turn: Turn,
 }
+
+#[derive(Debug)]
+enum Turn {
+    /// A connection was free.
+    AtOnce(Permit),
+    /// Ready with the permit of somebody who needs it no longer; with an error once the queue is closed.
+    Awaited(oneshot::Receiver<Permit>),
+}
+
+/// Whoever has it may use a connection. The next one in the queue gets it when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit(Option<Queue>);
 
 #[derive(Debug)]
 struct State {
     connections: usize,
-    waiting: usize,
-    /// From one to the next that is served, while somebody waits.
+    free: usize,
+    closed: bool,
+    urgent: Waiting,
+    new: Waiting,
+    /// From one to the next new call that is served, while one waits.
     each: Duration,
     last_served: Instant,
-    /// Since when everybody has waited for longer than [`TARGET`].
+    /// Since when every new call has waited for longer than [`TARGET`].
     behind_since: Option<Instant>,
     late_until: Option<Instant>,
     /// When the database last answered somebody, or nobody was waiting.
@@ -71,24 +101,58 @@ struct State {
     told: Option<Instant>,
 }
 
+/// Those in one line.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In the order in which they came. Some may have gone.
+    turns: VecDeque<oneshot::Sender<Permit>>,
+    /// Those who are still there.
+    number: usize,
+}
+
 impl Queue {
     pub(super) fn new(connections: usize) -> Self {
         Self(Arc::new(Mutex::new(State::new(connections, Instant::now()))))
     }
 
-    /// A place for a call that has not asked for anything yet. `longest` is what it may have to wait while all others wait
-    /// for too long.
-    pub(super) fn admit(&self, longest: Duration) -> Result<Place, StoreError> {
+    /// A place for somebody who has not asked for anything yet, unless the wait would be too long.
+    pub(super) fn admit(&self, line: Line) -> Result<Place, StoreError> {
         let now = Instant::now();
-        self.state().admit(longest, now)?;
-        Ok(Place { queue: self.clone(), since: now })
+        let mut state = self.state();
+        state.admit(line, now)?;
+        Ok(self.place(state, line, now))
     }
 
     /// A place for what has to be done, however long it takes.
     pub(super) fn join(&self) -> Place {
-        let now = Instant::now();
-        self.state().join(now);
-        Place { queue: self.clone(), since: now }
+        self.place(self.state(), Line::Urgent, Instant::now())
+    }
+
+    fn place(&self, mut state: MutexGuard<'_, State>, line: Line, now: Instant) -> Place {
+        let turn = match state.join(line, now) {
+            Some(turn) => Turn::Awaited(turn),
+            None => Turn::AtOnce(Permit(Some(self.clone()))),
+        };
+        drop(state);
+        Place { queue: self.clone(), line, since: now, turn }
+    }
+
+    /// A permit that nobody waits for.
+    pub(super) fn spare(&self) -> Option<Permit> {
+        let mut state = self.state();
+        state.free = state.free.checked_sub(1).filter(|_| !state.closed)?;
+        Some(Permit(Some(self.clone())))
+    }
+
+    /// How many permits nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.state().free
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.state();
+        state.urgent.number + state.new.number
     }
 
     /// The database has answered somebody.
@@ -96,9 +160,21 @@ impl Queue {
         self.state().moved = Instant::now();
     }
 
-    /// How many wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.state().waiting
+    /// Nobody gets a turn any more.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let gone = [mem::take(&mut state.urgent.turns), mem::take(&mut state.new.turns)];
+        drop(state);
+        drop(gone);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn next(&self) -> Option<oneshot::Sender<Permit>> {
+        self.state().next()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -107,49 +183,116 @@ impl Queue {
 }
 
 impl Place {
-    /// Who had this place has found a connection at once.
-    pub(super) fn served_at_once(self) {
-        self.queue.state().serve_at_once();
-    }
-
-    /// Who had this place has waited for a connection, and got it.
-    pub(super) fn served(self) {
-        let now = Instant::now();
-        self.queue.state().serve(now.duration_since(self.since), now);
+    /// Waits for its turn; `None` once the queue is closed.
+    pub(super) async fn turn(mut self) -> Option<Permit> {
+        match &mut self.turn {
+            Turn::AtOnce(permit) => Some(permit.pass_on()),
+            Turn::Awaited(turn) => {
+                let permit = turn.await.ok()?;
+                let now = Instant::now();
+                self.queue.state().serve(self.line, now.duration_since(self.since), now);
+                Some(permit)
+            }
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.queue.state().waiting -= 1;
+        if let Turn::Awaited(_) = self.turn {
+            self.queue.state().line(self.line).number -= 1;
+        }
+    }
+}
+
+impl Permit {
+    /// The same permit, which is no longer this one.
+    const fn pass_on(&mut self) -> Self {
+        Self(self.0.take())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(queue) = self.0.take() else { return };
+        // Who has gone does not take it.
+        while let Some(next) = queue.next() {
+            match next.send(Self(Some(queue.clone()))) {
+                Ok(()) => return,
+                Err(mut not_taken) => drop(not_taken.0.take()),
+            }
+        }
     }
 }
 
 impl State {
     fn new(connections: usize, now: Instant) -> Self {
-        let (behind_since, late_until, told) = (None, None, None);
-        let (waiting, refused, each) = (0, 0, Duration::ZERO);
-        Self { connections, waiting, each, last_served: now, behind_since, late_until, moved: now, refused, told }
+        Self {
+            connections,
+            free: connections,
+            closed: false,
+            urgent: Waiting::default(),
+            new: Waiting::default(),
+            each: Duration::ZERO,
+            last_served: now,
+            behind_since: None,
+            late_until: None,
+            moved: now,
+            refused: 0,
+            told: None,
+        }
     }
 
-    fn join(&mut self, now: Instant) {
-        if self.waiting == 0 {
+    const fn line(&mut self, line: Line) -> &mut Waiting {
+        match line {
+            Line::Urgent => &mut self.urgent,
+            Line::New => &mut self.new,
+        }
+    }
+
+    /// The turn that has to be waited for; `None` when a permit is free, which is taken with that.
+    fn join(&mut self, line: Line, now: Instant) -> Option<oneshot::Receiver<Permit>> {
+        if self.free > 0 && !self.closed {
+            self.free -= 1;
+            self.serve_at_once();
+            return None;
+        }
+        if self.urgent.number + self.new.number == 0 {
             self.moved = now;
         }
-        self.waiting += 1;
+        let (turn, awaited) = oneshot::channel();
+        let closed = self.closed;
+        let line = self.line(line);
+        line.number += 1;
+        if !closed {
+            line.turns.push_back(turn);
+        }
+        Some(awaited)
     }
 
-    fn admit(&mut self, longest: Duration, now: Instant) -> Result<(), StoreError> {
-        // The next statement of each connection is at hand, however long statements take.
-        let at_hand = self.waiting < self.connections;
-        if !at_hand && now.duration_since(self.moved) > SILENT_AFTER {
+    /// Whose turn it is now that a permit is free. It is kept when nobody waits.
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let next = self.urgent.turns.pop_front().or_else(|| self.new.turns.pop_front());
+        if next.is_none() {
+            self.free += 1;
+        }
+        next
+    }
+
+    fn admit(&mut self, line: Line, now: Instant) -> Result<(), StoreError> {
+        let (urgent, new) = (self.urgent.number, self.new.number);
+        let ahead = if line == Line::Urgent { urgent } else { urgent + new };
+        // The next one for each connection is at hand, however long statements take.
+        if ahead < self.connections {
+            return Ok(());
+        }
+        if now.duration_since(self.moved) > SILENT_AFTER {
             return Err(StoreError::Unavailable("the database does not answer".to_owned()));
         }
         let late = self.late_until.is_some_and(|until| now < until);
-        let longest = if late { longest } else { BURST };
-        let short = || self.waiting < MOST && self.each.saturating_mul(self.waiting as u32 + 1) <= longest;
-        if at_hand || short() {
-            self.join(now);
+        let longest = if late { TARGET } else { BURST };
+        let soon = line == Line::Urgent || self.each.saturating_mul(new as u32 + 1) <= longest;
+        if soon && ahead < MOST {
             return Ok(());
         }
         if late {
@@ -164,8 +307,11 @@ impl State {
         (self.behind_since, self.late_until) = (None, None);
     }
 
-    fn serve(&mut self, waited: Duration, now: Instant) {
-        // Nobody waited before this one came, and a database that is as slow as that gives each connection its next.
+    fn serve(&mut self, line: Line, waited: Duration, now: Instant) {
+        if line == Line::Urgent {
+            return;
+        }
+        // Nobody waited before this one came; and where that takes longer, each connection has its next at hand.
         let each = waited.min(now.duration_since(self.last_served)).min(TARGET);
         self.each = self.each - self.each / WEIGHT + each / WEIGHT;
         self.last_served = now;
@@ -179,7 +325,7 @@ impl State {
     fn tell(&mut self, now: Instant) {
         self.refused += 1;
         if self.told.is_none_or(|told| now.duration_since(told) > LOGGED_EVERY) {
-            let (refused, waiting) = (self.refused, self.waiting);
+            let (refused, waiting) = (self.refused, self.urgent.number + self.new.number);
             tracing::warn!(refused, waiting, "statements are refused: more is asked of the database than it can do");
             (self.refused, self.told) = (0, Some(now));
         }
@@ -189,7 +335,10 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::VecDeque;
+    use std::{
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
 
     const MS: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
@@ -224,18 +373,21 @@ mod tests {
                     let since = self.waiting.pop_front().expect("not empty");
                     let begins = since.max(*free);
                     *free = begins + each;
-                    self.state.waiting -= 1;
+                    self.state.new.number -= 1;
                     self.state.moved = begins;
                     if begins > since {
-                        self.state.serve(begins - since, begins);
+                        self.state.serve(Line::New, begins - since, begins);
                     } else {
                         self.state.serve_at_once();
                     }
                     self.served += 1;
                     self.longest = self.longest.max(begins - since);
                 }
-                match self.state.admit(TARGET, self.now) {
-                    Ok(()) => self.waiting.push_back(self.now),
+                match self.state.admit(Line::New, self.now) {
+                    Ok(()) => {
+                        self.state.new.number += 1;
+                        self.waiting.push_back(self.now);
+                    }
                     Err(_) => self.refused += 1,
                 }
                 self.now += every;
@@ -298,26 +450,80 @@ mod tests {
     fn a_silent_database_is_away_and_not_asked_for_too_much() {
         let began = Instant::now();
         let mut state = State::new(4, began);
-        while state.admit(TARGET, began).is_ok() {}
-        assert!(state.waiting > 4);
-        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER), Err(StoreError::Overloaded)));
-        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER + MS), Err(StoreError::Unavailable(_))));
+        let come = |state: &mut State, now| state.admit(Line::New, now).map(|()| drop(state.join(Line::New, now)));
+        while come(&mut state, began).is_ok() {}
+        assert_eq!((state.free, state.new.number), (0, MOST));
+        assert!(matches!(come(&mut state, began + SILENT_AFTER), Err(StoreError::Overloaded)));
+        assert!(matches!(come(&mut state, began + SILENT_AFTER + MS), Err(StoreError::Unavailable(_))));
         state.moved = began + SILENT_AFTER;
-        assert!(matches!(state.admit(TARGET, began + SILENT_AFTER + MS), Err(StoreError::Overloaded)));
+        assert!(matches!(come(&mut state, began + SILENT_AFTER + MS), Err(StoreError::Overloaded)));
         // Nobody waited, so that nobody could be answered.
-        state.waiting = 0;
+        state.new.number = 0;
         let later = began + 100 * SECOND;
-        while state.admit(TARGET, later).is_ok() {}
-        assert!(matches!(state.admit(TARGET, later), Err(StoreError::Overloaded)));
+        while come(&mut state, later).is_ok() {}
+        assert!(matches!(come(&mut state, later), Err(StoreError::Overloaded)));
+    }
+
+    /// Whether it has its turn.
+    fn has_turn(place: &mut Pin<Box<impl Future<Output = Option<Permit>>>>) -> Option<Permit> {
+        match place.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(permit) => Some(permit.expect("not closed")),
+            Poll::Pending => None,
+        }
     }
 
     #[test]
-    fn a_place_is_free_once_its_owner_is_served_or_has_gone() {
+    fn who_has_begun_goes_before_who_has_not_and_each_line_is_in_order() {
         let queue = Queue::new(1);
-        let (one, other) = (queue.join(), queue.admit(TARGET).expect("few wait"));
-        assert_eq!(queue.waiting(), 2);
-        one.served();
-        drop(other);
+        let mut first = Box::pin(queue.join().turn());
+        let mut permit = has_turn(&mut first).expect("it is free");
+        let [mut new, mut newer] = [(); 2].map(|()| Box::pin(queue.admit(Line::New).expect("few wait").turn()));
+        let [mut begun, mut later] = [(); 2].map(|()| Box::pin(queue.join().turn()));
+        assert_eq!((queue.free(), queue.waiting()), (0, 4));
+        for (mut next, waiting) in [(&mut begun as &mut Pin<Box<_>>, 3), (&mut later, 2)] {
+            assert!(has_turn(&mut new).is_none() && has_turn(&mut next).is_none());
+            drop(permit);
+            assert!(has_turn(&mut new).is_none());
+            permit = has_turn(&mut next).expect("its turn");
+            assert_eq!(queue.waiting(), waiting);
+        }
+        drop(permit);
+        assert!(has_turn(&mut newer).is_none());
+        let permit = has_turn(&mut new).expect("its turn");
+        drop(newer);
+        drop(permit);
+        assert_eq!((queue.free(), queue.waiting()), (1, 0));
+    }
+
+    #[test]
+    fn a_turn_that_nobody_takes_goes_to_the_next() {
+        let queue = Queue::new(1);
+        let permit = queue.spare().expect("it is free");
+        assert!(queue.spare().is_none());
+        let [gone, told] = [(); 2].map(|()| queue.join());
+        let mut next = Box::pin(queue.join().turn());
+        drop(gone);
+        drop(permit);
+        // It was told, and goes without having looked.
+        assert!(has_turn(&mut next).is_none());
+        drop(told);
+        drop(has_turn(&mut next).expect("its turn"));
+        drop(queue.join());
+        assert_eq!((queue.free(), queue.waiting()), (1, 0));
+    }
+
+    #[test]
+    fn a_closed_queue_gives_no_turn() {
+        let queue = Queue::new(1);
+        let permit = queue.spare().expect("it is free");
+        let mut waits = Box::pin(queue.join().turn());
+        assert!(has_turn(&mut waits).is_none());
+        queue.close();
+        drop(permit);
+        for mut place in [waits, Box::pin(queue.join().turn())] {
+            assert!(matches!(place.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+        }
+        assert!(queue.spare().is_none() && queue.is_closed());
         assert_eq!(queue.waiting(), 0);
     }
 }
