@@ -3,7 +3,7 @@
 //! It never holds a state older than one that this process wrote and acknowledged. The writer puts every state here
 //! after its commit and before it acknowledges. A reader that looks something up in the store meanwhile holds the place
 //! of the entry ([`Vacancy`]); the writer takes that place away, so what the reader found in its older snapshot is not
-//! kept. Nobody waits here who does not ask to: a reader may hold its place while it waits for a database.
+//! kept. Nobody waits here: a reader may hold its place while it waits for a database.
 
 use crate::model::{Merchant, MerchantId, Session, SessionId};
 use ahash::RandomState;
@@ -58,14 +58,6 @@ where
             GuardResult::Value(value) => Found::Entry(value),
             GuardResult::Guard(guard) => Found::Absent(Vacancy(Some(guard))),
             GuardResult::Timeout => Found::Absent(Vacancy(None)),
-        }
-    }
-
-    /// The same, but who finds that somebody else has the place waits for what that one puts there.
-    pub async fn find_or_wait(&self, id: &K) -> Found<'_, K, V> {
-        match self.0.get_value_or_guard_async(id).await {
-            Ok(value) => Found::Entry(value),
-            Err(guard) => Found::Absent(Vacancy(Some(guard))),
         }
     }
 

@@ -186,7 +186,7 @@ pub enum Imported {
 }
 
 /// Why a store failed. The text is for the log, not for the client.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// It did not answer; the same call may succeed later.
     #[error("the store is unavailable: {0}")]

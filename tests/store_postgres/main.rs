@@ -18,6 +18,7 @@ mod many_servers;
 mod migrations;
 mod model;
 mod pool;
+mod settings;
 mod tls;
 
 mod contract {

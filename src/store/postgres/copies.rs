@@ -3,6 +3,10 @@
 //! A session that has not succeeded is never kept, for another server may have recorded how it ended a millisecond ago,
 //! and the buyer would be sent to the wrong place. It is read on each call, together with its settings.
 
+use super::{
+    super::StoreError,
+    settings_reads::{SettingsRead, SettingsReads},
+};
 use crate::{
     model::{Ending, Merchant, MerchantId, Outcome, Session, SessionId},
     store::cache::{self, Bytes, Cache, Found, Vacancy},
@@ -30,6 +34,7 @@ pub const SUCCESS_AGE: Duration = Duration::from_secs(60);
 pub(super) struct Copies {
     sessions: Cache<SessionId, Kept<Session>>,
     settings: Cache<MerchantId, Kept<Merchant>>,
+    reads: SettingsReads,
 }
 
 /// A copy and its age. Clones are the same copy.
@@ -48,31 +53,31 @@ pub(super) enum Settings<'k> {
 
 impl Copies {
     pub(super) fn new() -> Self {
-        Self { sessions: Cache::new(cache::SESSION_BYTES), settings: Cache::new(cache::MERCHANT_BYTES) }
+        let (sessions, settings) = (Cache::new(cache::SESSION_BYTES), Cache::new(cache::MERCHANT_BYTES));
+        Self { sessions, settings, reads: SettingsReads::default() }
     }
 
     /// A session that succeeded.
     pub(super) fn session(&self, id: SessionId) -> Found<'_, SessionId, Kept<Session>> {
-        loop {
-            if let Some(found) = young(&self.sessions, &id, self.sessions.find(&id), SUCCESS_AGE) {
-                return found;
-            }
-        }
+        find(&self.sessions, &id, SUCCESS_AGE)
     }
 
-    /// What holds for the sessions of a merchant. However many buyers come back at once, one caller reads it and the others
-    /// wait for that.
-    pub(super) async fn settings(&self, id: &MerchantId) -> Settings<'_> {
-        let found = loop {
-            if let Some(found) = young(&self.settings, id, self.settings.find_or_wait(id).await, SETTINGS_AGE) {
-                break found;
-            }
-        };
-        match found {
+    /// What holds for the sessions of a merchant.
+    pub(super) fn settings(&self, id: &MerchantId) -> Settings<'_> {
+        match find(&self.settings, id, SETTINGS_AGE) {
             Found::Entry(copy) if copy.age() >= SETTINGS_AGE / 2 && copy.is_first_to_renew() => Settings::Renew(copy),
             Found::Entry(copy) => Settings::Hold(copy.value()),
             Found::Absent(vacancy) => Settings::Absent(vacancy),
         }
+    }
+
+    /// Reads settings, unless somebody already does.
+    pub(super) fn join_read(
+        &self,
+        id: &MerchantId,
+        read: impl Future<Output = Result<SettingsRead, StoreError>> + Send + 'static,
+    ) -> impl Future<Output = Result<SettingsRead, StoreError>> + Send + 'static {
+        self.reads.join(id, read)
     }
 
     /// Keeps settings that were read again.
@@ -107,6 +112,7 @@ impl Copies {
     /// Keeps settings that were written.
     pub(super) fn wrote_settings(&self, place: Vacancy<'_, MerchantId, Kept<Merchant>>, written: Kept<Merchant>) {
         let merchant = written.value();
+        self.reads.forget(&merchant.id);
         if !place.fill(written) {
             self.settings.remove(&merchant.id);
         }
@@ -118,23 +124,17 @@ pub(super) fn has_succeeded(session: &Session) -> bool {
     matches!(session.ending, Some(Ending { outcome: Outcome::Success, .. }))
 }
 
-/// What was found, unless it is a copy of that age, which is forgotten.
-fn young<'k, K, V>(
-    cache: &Cache<K, Kept<V>>,
-    id: &K,
-    found: Found<'k, K, Kept<V>>,
-    age: Duration,
-) -> Option<Found<'k, K, Kept<V>>>
+/// Looks a copy up that is not older than that.
+fn find<'k, K, V>(cache: &'k Cache<K, Kept<V>>, id: &K, age: Duration) -> Found<'k, K, Kept<V>>
 where
     K: Eq + std::hash::Hash + Clone,
     Bytes: Weighter<K, Kept<V>>,
 {
-    match found {
-        Found::Entry(copy) if copy.age() >= age => {
-            cache.remove_found(id, |stands| stands.is(&copy));
-            None
+    loop {
+        match cache.find(id) {
+            Found::Entry(copy) if copy.age() >= age => cache.remove_found(id, |stands| stands.is(&copy)),
+            found => return found,
         }
-        found => Some(found),
     }
 }
 

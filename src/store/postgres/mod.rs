@@ -22,6 +22,7 @@ mod patience;
 mod pool;
 mod queue;
 mod schema;
+mod settings_reads;
 
 pub use copies::{SETTINGS_AGE, SUCCESS_AGE};
 pub use schema::Migrated;
@@ -32,8 +33,8 @@ use self::{
     database::{Database, Reply, Value},
     failure::Effect,
     hints::Hints,
-    pool::WAIT,
     queue::Line,
+    settings_reads::SettingsRead,
 };
 use super::{
     ChangeFeed, Changes, Created, Figures, Imported, Loaded, Record, Replaced, Store, StoreError,
@@ -50,7 +51,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 use tokio_postgres::Row;
 
 /// How often a watcher looks by itself for what other servers wrote. Hints usually come before; this is how late one
@@ -170,21 +171,25 @@ impl PostgresStore {
 
     /// The settings that hold for a merchant's sessions, as they were at most [`SETTINGS_AGE`] ago.
     async fn settings(&self, id: &MerchantId) -> Result<Arc<Merchant>, StoreError> {
-        let settings = match timeout(WAIT, self.copies.settings(id)).await {
-            Ok(Settings::Hold(merchant)) => return Ok(merchant),
-            Ok(settings) => settings,
-            Err(_) => return Err(StoreError::Unavailable("a merchant's settings were not read in time".to_owned())),
+        let settings = match self.copies.settings(id) {
+            Settings::Hold(merchant) => return Ok(merchant),
+            settings => settings,
         };
-        // A buyer who has paid waits for the answer, which is the same for many of them.
-        let reply = self.database.run_first(Line::Urgent, SELECT_MERCHANT, merchant_values(id)).await?;
-        let read = merchant_of(&reply)?.unwrap_or_else(|| Merchant::default_for(id.clone()).into());
-        let kept = Kept::new(read.clone(), reply.sent);
+        let came = Instant::now();
+        let read = loop {
+            let read = self.copies.join_read(id, read_settings(self.database.clone(), id.clone())).await?;
+            // Another caller's read is as good as one's own if it is not too old.
+            if read.sent >= came || read.sent.elapsed() < SETTINGS_AGE {
+                break read;
+            }
+        };
+        let kept = Kept::new(Arc::clone(&read.merchant), read.sent);
         match settings {
             Settings::Renew(found) => self.copies.renew(&found, kept),
             Settings::Absent(vacancy) => drop(vacancy.fill(kept)),
             Settings::Hold(_) => {}
         }
-        Ok(read)
+        Ok(read.merchant)
     }
 
     /// Wakes everybody who watches a session.
@@ -454,6 +459,13 @@ fn id_value(id: SessionId) -> Value {
 
 fn key_values(merchant_id: &MerchantId, kind: Kind, key: &str) -> [Value; 3] {
     [Box::new(bytes(merchant_id.as_str())), Box::new(kind.as_str()), Box::new(bytes(key))]
+}
+
+/// Buyers who have paid wait for it.
+async fn read_settings(database: Database, id: MerchantId) -> Result<SettingsRead, StoreError> {
+    let reply = database.run_first(Line::Urgent, SELECT_MERCHANT, merchant_values(&id)).await?;
+    let merchant = merchant_of(&reply)?.unwrap_or_else(|| Merchant::default_for(id).into());
+    Ok(SettingsRead { merchant, sent: reply.sent })
 }
 
 fn merchant_of(reply: &Reply) -> Result<Option<Arc<Merchant>>, StoreError> {

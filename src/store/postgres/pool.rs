@@ -30,7 +30,7 @@ use tokio::{
 use tokio_postgres::{Client, Statement};
 
 /// How long a call waits for a connection that others use; past it, the database is overloaded.
-pub(super) const WAIT: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(2);
 /// How long opening a connection may take: name, TCP, TLS, authentication.
 const OPEN: Duration = Duration::from_secs(2);
 /// Loans to other runtimes in a row after which a connection makes room in a full pool. Opening costs as much as some

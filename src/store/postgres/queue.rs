@@ -89,9 +89,6 @@ struct State {
     closed: bool,
     urgent: Waiting,
     new: Waiting,
-    /// From one to the next new call that is served, while one waits.
-    each: Duration,
-    last_served: Instant,
     /// Since when every new call has waited for longer than [`TARGET`].
     behind_since: Option<Instant>,
     late_until: Option<Instant>,
@@ -102,12 +99,23 @@ struct State {
 }
 
 /// Those in one line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     /// In the order in which they came. Some may have gone.
     turns: VecDeque<oneshot::Sender<Permit>>,
     /// Those who are still there.
     number: usize,
+    /// From one to the next that is served, while somebody waits.
+    each: Duration,
+    /// When the last one was served, or nobody was waiting.
+    moved: Instant,
+}
+
+/// What the log is told of refusals.
+#[derive(Debug)]
+struct Refusals {
+    refused: u64,
+    waiting: usize,
 }
 
 impl Queue {
@@ -119,8 +127,13 @@ impl Queue {
     pub(super) fn admit(&self, line: Line) -> Result<Place, StoreError> {
         let now = Instant::now();
         let mut state = self.state();
-        state.admit(line, now)?;
-        Ok(self.place(state, line, now))
+        let Err(refused) = state.admit(line, now) else { return Ok(self.place(state, line, now)) };
+        let refusals = if matches!(refused, StoreError::Overloaded) { state.tell(now) } else { None };
+        drop(state);
+        if let Some(Refusals { refused, waiting }) = refusals {
+            tracing::warn!(refused, waiting, "statements are refused: more is asked of the database than it can do");
+        }
+        Err(refused)
     }
 
     /// A place for what has to be done, however long it takes.
@@ -199,8 +212,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Turn::Awaited(_) = self.turn {
-            self.queue.state().line(self.line).number -= 1;
+        let Turn::Awaited(turn) = &self.turn else { return };
+        let mut state = self.queue.state();
+        state.line(self.line).number -= 1;
+        // Who was not served has waited all the same.
+        if self.line == Line::New && !turn.is_terminated() {
+            state.new_has_waited(self.since.elapsed(), Instant::now());
         }
     }
 }
@@ -231,10 +248,8 @@ impl State {
             connections,
             free: connections,
             closed: false,
-            urgent: Waiting::default(),
-            new: Waiting::default(),
-            each: Duration::ZERO,
-            last_served: now,
+            urgent: Waiting::new(now),
+            new: Waiting::new(now),
             behind_since: None,
             late_until: None,
             moved: now,
@@ -262,11 +277,7 @@ impl State {
         }
         let (turn, awaited) = oneshot::channel();
         let closed = self.closed;
-        let line = self.line(line);
-        line.number += 1;
-        if !closed {
-            line.turns.push_back(turn);
-        }
+        self.line(line).join(turn, closed, now);
         Some(awaited)
     }
 
@@ -290,31 +301,34 @@ impl State {
             return Err(StoreError::Unavailable("the database does not answer".to_owned()));
         }
         let late = self.late_until.is_some_and(|until| now < until);
-        let longest = if late { TARGET } else { BURST };
-        let soon = line == Line::Urgent || self.each.saturating_mul(new as u32 + 1) <= longest;
+        let soon = match line {
+            Line::Urgent => self.urgent.wait_of_next(false, now) <= BURST,
+            Line::New => self.new.wait_of_next(late, now) <= if late { TARGET } else { BURST },
+        };
         if soon && ahead < MOST {
             return Ok(());
         }
         if late {
             self.late_until = Some(now + OVER_AFTER);
         }
-        self.tell(now);
         Err(StoreError::Overloaded)
     }
 
     fn serve_at_once(&mut self) {
-        self.each -= self.each / WEIGHT;
+        for line in [&mut self.urgent, &mut self.new] {
+            line.each -= line.each / WEIGHT;
+        }
         (self.behind_since, self.late_until) = (None, None);
     }
 
     fn serve(&mut self, line: Line, waited: Duration, now: Instant) {
-        if line == Line::Urgent {
-            return;
+        self.line(line).serve(waited, now);
+        if line == Line::New {
+            self.new_has_waited(waited, now);
         }
-        // Nobody waited before this one came; and where that takes longer, each connection has its next at hand.
-        let each = waited.min(now.duration_since(self.last_served)).min(TARGET);
-        self.each = self.each - self.each / WEIGHT + each / WEIGHT;
-        self.last_served = now;
+    }
+
+    fn new_has_waited(&mut self, waited: Duration, now: Instant) {
         if waited <= TARGET {
             self.behind_since = None;
         } else if now.duration_since(*self.behind_since.get_or_insert(now)) >= INTERVAL {
@@ -322,13 +336,48 @@ impl State {
         }
     }
 
-    fn tell(&mut self, now: Instant) {
+    /// Counts a refusal, and says from time to time how many there were.
+    fn tell(&mut self, now: Instant) -> Option<Refusals> {
         self.refused += 1;
-        if self.told.is_none_or(|told| now.duration_since(told) > LOGGED_EVERY) {
-            let (refused, waiting) = (self.refused, self.urgent.number + self.new.number);
-            tracing::warn!(refused, waiting, "statements are refused: more is asked of the database than it can do");
-            (self.refused, self.told) = (0, Some(now));
+        if self.told.is_some_and(|told| now.duration_since(told) <= LOGGED_EVERY) {
+            return None;
         }
+        self.told = Some(now);
+        Some(Refusals { refused: mem::take(&mut self.refused), waiting: self.urgent.number + self.new.number })
+    }
+}
+
+impl Waiting {
+    const fn new(now: Instant) -> Self {
+        Self { turns: VecDeque::new(), number: 0, each: Duration::ZERO, moved: now }
+    }
+
+    fn join(&mut self, turn: oneshot::Sender<Permit>, closed: bool, now: Instant) {
+        if self.number == 0 {
+            self.moved = now;
+        }
+        self.number += 1;
+        if !closed {
+            self.turns.push_back(turn);
+        }
+        // Those who have gone are left where they are until there are many of them.
+        if self.turns.len() > 2 * self.number + MOST {
+            self.turns.retain(|turn| !turn.is_closed());
+        }
+    }
+
+    fn serve(&mut self, waited: Duration, now: Instant) {
+        // Where it takes longer than this, each connection has its next at hand.
+        let each = waited.min(now.duration_since(self.moved)).min(TARGET);
+        self.each = self.each - self.each / WEIGHT + each / WEIGHT;
+        self.moved = now;
+    }
+
+    /// What the next one would wait. `strictly` takes a line for standing in which nobody was served for [`TARGET`].
+    fn wait_of_next(&self, strictly: bool, now: Instant) -> Duration {
+        let since = now.duration_since(self.moved);
+        let each = if strictly && self.number > 0 && since > TARGET { since } else { self.each };
+        each.saturating_mul(self.number as u32 + 1)
     }
 }
 
@@ -357,7 +406,8 @@ mod tests {
     impl Scene {
         fn new(connections: usize) -> Self {
             let now = Instant::now();
-            let (state, waiting, free_at) = (State::new(connections, now), VecDeque::new(), vec![now; connections]);
+            let (waiting, free_at) = (VecDeque::new(), vec![now; connections]);
+            let state = State { free: 0, ..State::new(connections, now) };
             Self { state, now, waiting, free_at, served: 0, refused: 0, longest: Duration::ZERO }
         }
 
@@ -385,7 +435,7 @@ mod tests {
                 }
                 match self.state.admit(Line::New, self.now) {
                     Ok(()) => {
-                        self.state.new.number += 1;
+                        drop(self.state.join(Line::New, self.now));
                         self.waiting.push_back(self.now);
                     }
                     Err(_) => self.refused += 1,
@@ -510,6 +560,39 @@ mod tests {
         drop(has_turn(&mut next).expect("its turn"));
         drop(queue.join());
         assert_eq!((queue.free(), queue.waiting()), (1, 0));
+    }
+
+    #[test]
+    fn new_calls_that_are_never_served_are_too_many() {
+        let began = Instant::now();
+        let mut state = State { free: 0, ..State::new(1, began) };
+        let mut come = |second: u32, waits: bool| {
+            let now = began + second * SECOND;
+            // Others are served.
+            state.moved = now;
+            state.admit(Line::New, now)?;
+            drop(state.join(Line::New, now));
+            if !waits {
+                state.new.number -= 1;
+                state.new_has_waited(2 * SECOND, now + 2 * SECOND);
+            }
+            Ok::<_, StoreError>(state.new.turns.len())
+        };
+        come(0, true).expect("nobody waits");
+        for second in 1..3 {
+            come(second, false).expect("they might be served");
+        }
+        assert!(matches!(come(4, false), Err(StoreError::Overloaded)));
+    }
+
+    #[test]
+    fn those_who_have_gone_are_not_kept_for_ever() {
+        let queue = Queue::new(1);
+        let _permit = queue.spare().expect("it is free");
+        for _ in 0..100_000 {
+            drop(queue.admit(Line::New).expect("nobody waits"));
+        }
+        assert!(queue.state().new.turns.len() <= 2 * MOST);
     }
 
     #[test]
