@@ -50,6 +50,7 @@ fn refusal(file: &Path) -> String {
             assert!(text.starts_with(&file.display().to_string()), "it names the file: {text}");
             text
         }
+        Err(error) => panic!("{error}"),
         Ok(_) => panic!("opened"),
     }
 }

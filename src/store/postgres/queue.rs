@@ -4,8 +4,8 @@
 //! what was begun is finished however many come; and so do reads that buyers wait for who have paid.
 //!
 //! A database that is asked for more than it can do makes all others wait, longer and longer, up to their deadlines, and
-//! they hold places among the server's calls that are needed by those who ask nothing of the database. So once everybody
-//! has waited for longer than [`TARGET`] for an [`INTERVAL`], a call is let in only if it can expect its turn within that
+//! they hold places among the server's calls that are needed by those who ask nothing of the database. So once all of them
+//! have waited for longer than [`TARGET`] for an [`INTERVAL`], one more is let in only if it can expect its turn within that
 //! time, until somebody finds a connection at once. As with CoDel (RFC 8289), a burst, or a disk that is busy for a moment,
 //! is not overload. How long somebody would wait is told by how many stand in front, and how fast the last ones were served.
 //!
@@ -213,11 +213,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let Turn::Awaited(turn) = &self.turn else { return };
-        let mut state = self.queue.state();
+        let (now, mut state) = (Instant::now(), self.queue.state());
         state.line(self.line).number -= 1;
-        // Who was not served has waited all the same.
-        if self.line == Line::New && !turn.is_terminated() {
-            state.new_has_waited(self.since.elapsed(), Instant::now());
+        // Who was not served in that time has waited for longer.
+        let waited = now.duration_since(self.since);
+        if self.line == Line::New && !turn.is_terminated() && waited > TARGET {
+            state.new_has_waited(waited, now);
         }
     }
 }
@@ -530,11 +531,11 @@ mod tests {
         let [mut new, mut newer] = [(); 2].map(|()| Box::pin(queue.admit(Line::New).expect("few wait").turn()));
         let [mut begun, mut later] = [(); 2].map(|()| Box::pin(queue.join().turn()));
         assert_eq!((queue.free(), queue.waiting()), (0, 4));
-        for (mut next, waiting) in [(&mut begun as &mut Pin<Box<_>>, 3), (&mut later, 2)] {
-            assert!(has_turn(&mut new).is_none() && has_turn(&mut next).is_none());
+        for (next, waiting) in [(&mut begun, 3), (&mut later, 2)] {
+            assert!(has_turn(&mut new).is_none() && has_turn(next).is_none());
             drop(permit);
             assert!(has_turn(&mut new).is_none());
-            permit = has_turn(&mut next).expect("its turn");
+            permit = has_turn(next).expect("its turn");
             assert_eq!(queue.waiting(), waiting);
         }
         drop(permit);
