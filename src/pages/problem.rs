@@ -69,10 +69,12 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
     }
 }
 
-/// A fault that passes.
+/// A fault that passes. The browser comes again by itself.
 pub fn unavailable(pages: &Pages, headers: &HeaderMap) -> Response {
     let mut response = page(StatusCode::SERVICE_UNAVAILABLE, headers, pages.links.base(), |words| words.unavailable);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    for header in [header::RETRY_AFTER, header::REFRESH] {
+        response.headers_mut().insert(header, HeaderValue::from_static("5"));
+    }
     response
 }
 

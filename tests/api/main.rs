@@ -1,5 +1,6 @@
 //! The contract as clients see it: a real server, real calls, requests and answers as JSON.
 
+#[path = "../support/awkward.rs"]
 mod awkward;
 mod bad_input;
 mod busy_store;

@@ -1,6 +1,9 @@
 //! A store in which one session takes for ever to load and another breaks the code that loads it, and which refuses to load
 //! any while it is busy.
 
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
 use std::{
     future::pending,
     sync::{
