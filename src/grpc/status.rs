@@ -178,5 +178,5 @@ const RETRY_AFTER_WAITING: Duration = Duration::from_millis(500);
 /// Shorter waits are none to a caller, whose clock counts milliseconds.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// A database that is failing over is back within seconds.
+/// A database that is failing over is back within seconds, and what waits for one that is asked for too much is done by then.
 const RETRY_AFTER_STORE: Duration = Duration::from_secs(1);

@@ -3,10 +3,7 @@
 //! A session that has not succeeded is never kept, for another server may have recorded how it ended a millisecond ago,
 //! and the buyer would be sent to the wrong place. It is read on each call, together with its settings.
 
-use super::{
-    super::StoreError,
-    settings_reads::{SettingsRead, SettingsReads},
-};
+use super::settings_reads::SettingsReads;
 use crate::{
     model::{Ending, Merchant, MerchantId, Outcome, Session, SessionId},
     store::cache::{self, Bytes, Cache, Found, Vacancy},
@@ -34,7 +31,8 @@ pub const SUCCESS_AGE: Duration = Duration::from_secs(60);
 pub(super) struct Copies {
     sessions: Cache<SessionId, Kept<Session>>,
     settings: Cache<MerchantId, Kept<Merchant>>,
-    reads: SettingsReads,
+    /// Of settings.
+    pub(super) reads: SettingsReads,
 }
 
 /// A copy and its age. Clones are the same copy.
@@ -69,15 +67,6 @@ impl Copies {
             Found::Entry(copy) => Settings::Hold(copy.value()),
             Found::Absent(vacancy) => Settings::Absent(vacancy),
         }
-    }
-
-    /// Reads settings, unless somebody already does.
-    pub(super) fn join_read(
-        &self,
-        id: &MerchantId,
-        read: impl Future<Output = Result<SettingsRead, StoreError>> + Send + 'static,
-    ) -> impl Future<Output = Result<SettingsRead, StoreError>> + Send + 'static {
-        self.reads.join(id, read)
     }
 
     /// Keeps settings that were read again.

@@ -177,7 +177,7 @@ impl PostgresStore {
         };
         let came = Instant::now();
         let read = loop {
-            let read = self.copies.join_read(id, read_settings(self.database.clone(), id.clone())).await?;
+            let read = self.copies.reads.join(id, read_settings(self.database.clone(), id.clone())).await?;
             // Another caller's read is as good as one's own if it is not too old.
             if read.sent >= came || read.sent.elapsed() < SETTINGS_AGE {
                 break read;

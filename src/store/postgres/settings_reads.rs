@@ -1,7 +1,7 @@
 //! Reads of merchants' settings that are under way: however many buyers come back at once, one is made and all wait for it.
 //!
 //! A read is a task of its own, so that it goes on when whoever began it does not. What comes of it may be too old for those
-//! who came later, which they see by when it was sent.
+//! who came later, which they see by when it was sent. It never keeps what was read: that is [`copies`](super::copies)'.
 
 use super::super::StoreError;
 use crate::model::{Merchant, MerchantId};
