@@ -2,7 +2,9 @@
 //!
 //! A call that has arrived waits for its turn in its worker's queue, perhaps after a wait for its connection to be read,
 //! and under a load that the worker cannot bear that queue only ever grows. As CoDel does it (RFC 8289), a worker counts
-//! as late once no call has had its turn within [`TARGET`] for an [`INTERVAL`]: a burst is not overload. While it is late,
+//! as late once no call has had its turn within [`TARGET`] for an [`INTERVAL`]: a burst is not overload. Nor is a queue
+//! that is empty for a moment the end of one: callers who all come again when the last of them was answered empty it each
+//! time, so a turn in time [makes up](IN_TIME) for some of that interval and does not begin it anew. While a worker is late,
 //! a call that would wait longer than [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it,
 //! as so many stood in front of them and so long did it take. What had queued up before is refused when its turn comes, if
 //! that is after [`TOO_OLD`].
@@ -28,6 +30,10 @@ const TARGET: Duration = Duration::from_millis(5);
 /// How long nobody may have waited for less. Longer than bursts last, such as some thousand calls whose deadline comes at
 /// once, and than the system takes the worker off its processor; and well below a caller's deadline.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Turns within [`TARGET`] make up for so much more of the time behind than they last: a worker is late that is behind
+/// for more than four fifths of its time.
+const IN_TIME: u32 = 4;
 
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -202,8 +208,8 @@ struct Worker {
     last_wait: Cell<Duration>,
     /// When somebody last had a turn.
     last_turn: Cell<Instant>,
-    /// Since when nobody has had a turn within [`TARGET`].
-    behind_since: Cell<Option<Instant>>,
+    /// For how long nobody has had a turn within [`TARGET`], less [`IN_TIME`] times the time in which somebody had.
+    behind: Cell<Duration>,
     late: Cell<bool>,
     /// Time that refusals may take.
     saved: Cell<Duration>,
@@ -221,7 +227,7 @@ impl Worker {
             wait_each: Cell::new(Duration::ZERO),
             last_wait: Cell::new(Duration::ZERO),
             last_turn: Cell::new(now),
-            behind_since: Cell::new(None),
+            behind: Cell::new(Duration::ZERO),
             late: Cell::new(false),
             saved: Cell::new(MOST_SAVED),
             last_refusal: Cell::new(now),
@@ -240,7 +246,7 @@ impl Worker {
     }
 
     fn be_in_time(&self) {
-        self.behind_since.set(None);
+        self.behind.set(Duration::ZERO);
         self.late.set(false);
     }
 
@@ -279,16 +285,19 @@ impl Worker {
     }
 
     fn observe(&self, wait: Duration, now: Instant) {
-        self.last_wait.set(wait);
-        if now.duration_since(self.last_turn.replace(now)) > PAUSE.max(wait) {
+        let was_behind = self.last_wait.replace(wait) > TARGET;
+        let since_last = now.duration_since(self.last_turn.replace(now));
+        if since_last > PAUSE.max(wait) {
             self.be_in_time();
         }
         if wait > TARGET {
-            let since = self.behind_since.get().unwrap_or(now);
-            self.behind_since.set(Some(since));
-            self.late.set(self.late.get() || now.duration_since(since) >= INTERVAL);
+            // From the first such turn on, not from the last before it: between them the worker may have been stopped.
+            let more = if was_behind { since_last } else { Duration::ZERO };
+            let behind = INTERVAL.min(self.behind.get() + more);
+            self.behind.set(behind);
+            self.late.set(self.late.get() || behind == INTERVAL);
         } else {
-            self.behind_since.set(None);
+            self.behind.set(self.behind.get().saturating_sub(since_last * IN_TIME));
             // While some are refused the others do not wait for long, which is no reason to stop.
             let refuses = self.late.get() && now.duration_since(self.last_refusal.get()) < INTERVAL;
             self.late.set(refuses);
@@ -350,31 +359,50 @@ mod tests {
             let (begin, mut next) = (self.now, self.now);
             while self.now < begin + length {
                 while next <= self.now {
-                    match self.worker.arrive(next) {
-                        Some(queued) => self.queue.push_back(queued),
-                        None => self.refused += 1,
-                    }
+                    self.offer(next);
                     next += every;
                 }
-                let Some(queued) = self.queue.pop_front() else {
+                if !self.serve(cost) {
                     self.now = next;
-                    continue;
-                };
-                self.longest = self.longest.max(self.now - queued.since);
-                let begun = self.worker.begin(&queued, self.now);
-                // Of this worker, which is not that of this thread.
-                std::mem::forget(queued);
-                self.worker.queued.set(self.worker.queued.get() - 1);
-                let Some(Begun(late)) = begun else {
-                    self.refused += 1;
-                    continue;
-                };
-                self.now += cost;
-                if late.is_some() {
-                    self.worker.earn(cost + HTTP2);
                 }
-                self.served += 1;
             }
+        }
+
+        /// Goes on for that long with so many callers, each of whom comes again as soon as all have their answers.
+        fn load_in_step(&mut self, length: Duration, callers: u32, cost: Duration) {
+            (self.served, self.refused, self.longest) = (0, 0, Duration::ZERO);
+            let end = self.now + length;
+            while self.now < end {
+                (0..callers).for_each(|_| self.offer(self.now));
+                while self.serve(cost) {}
+            }
+        }
+
+        fn offer(&mut self, at: Instant) {
+            match self.worker.arrive(at) {
+                Some(queued) => self.queue.push_back(queued),
+                None => self.refused += 1,
+            }
+        }
+
+        /// Gives one of the queue its turn, if anybody waits.
+        fn serve(&mut self, cost: Duration) -> bool {
+            let Some(queued) = self.queue.pop_front() else { return false };
+            self.longest = self.longest.max(self.now - queued.since);
+            let begun = self.worker.begin(&queued, self.now);
+            // Of this worker, which is not that of this thread.
+            std::mem::forget(queued);
+            self.worker.queued.set(self.worker.queued.get() - 1);
+            let Some(Begun(late)) = begun else {
+                self.refused += 1;
+                return true;
+            };
+            self.now += cost;
+            if late.is_some() {
+                self.worker.earn(cost + HTTP2);
+            }
+            self.served += 1;
+            true
         }
     }
 
@@ -398,6 +426,21 @@ mod tests {
         assert_eq!(scene.served, 2_000, "it is never without work");
         assert!(scene.refused > 17_000, "{}", scene.refused);
         assert!(scene.longest <= QUEUE + MS, "{:?}", scene.longest);
+    }
+
+    #[test]
+    fn callers_who_keep_in_step_make_a_worker_late_though_the_first_of_them_never_waits() {
+        for (callers, cost) in [(150, 5 * MS), (400, MS), (100, MS / 2)] {
+            let mut scene = Scene::new();
+            scene.load_in_step(3_000 * MS, callers, cost);
+            scene.load_in_step(1_000 * MS, callers, cost);
+            assert!(scene.refused > scene.served, "{callers}: {} and {}", scene.refused, scene.served);
+            assert!(scene.longest < cost * callers / 10, "{callers}: {:?}", scene.longest);
+        }
+        // Those who are together no longer than a burst are served.
+        let mut scene = Scene::new();
+        scene.load_in_step(3_000 * MS, 40, MS / 2);
+        assert_eq!(scene.refused, 0);
     }
 
     #[test]
