@@ -8,6 +8,7 @@ pub mod health;
 pub mod layers;
 pub mod limits;
 mod merchant_service;
+mod pace;
 mod redirect_service;
 mod resolve_stream;
 pub mod router;

@@ -4,7 +4,7 @@
 //! answers has no more requests read, and holds what is in progress and not a queue. A request whose answer is known at
 //! once, as on every store that holds the session in memory, is answered without ever being kept. tonic puts all answers
 //! that are ready into one DATA frame, up to 32 KiB, and the task's budget of tokio ends a turn after 128 of them, so
-//! that no stream holds its worker.
+//! that no stream holds its worker; see [`super::pace`] for turns that end before.
 //!
 //! The stream is never the place where one request's error ends: see [`super::limits`] for what bounds it, and
 //! [`Phase`] for how it ends.
@@ -18,6 +18,7 @@ use super::{
         shed::overloaded,
     },
     limits::{MAX_RESOLVES_IN_PROGRESS, MAX_RESOLVES_WAITING_PER_STREAM, RETRY_AFTER_OVERLOAD},
+    pace::Pace,
     status::{self, to_status},
     to_proto,
 };
@@ -55,6 +56,7 @@ pub struct ResolveStream<R> {
     waiting: FuturesUnordered<InProgress>,
     /// Requests that waited when the stream was ended, to be told so.
     interrupted: Vec<u64>,
+    pace: Pace,
     /// Requests read since `end` was last looked at.
     unlooked: usize,
     /// Something is kept whose timer runs only once it was polled.
@@ -107,6 +109,7 @@ impl<R> ResolveStream<R> {
             in_progress: FuturesUnordered::new(),
             waiting: FuturesUnordered::new(),
             interrupted: Vec::new(),
+            pace: Pace::default(),
             unlooked: 0,
             unpolled: false,
             yielded: None,
@@ -123,6 +126,10 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.pace.pauses() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Poll::Ready(turn) = poll_proceed(cx) else {
             this.yielded = Some(Instant::now());
             return Poll::Pending;
@@ -184,8 +191,13 @@ where
     /// Reads requests until one is answered. `None` when there are no more and none is in progress.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<v1::ResolveRedirectsResponse>> {
         while matches!(self.phase, Phase::Reading) && self.in_progress.len() < MAX_RESOLVES_IN_PROGRESS {
-            match ready!(self.requests.poll_next_unpin(cx)) {
+            let Poll::Ready(request) = self.requests.poll_next_unpin(cx) else {
+                self.pace.none_is_there();
+                return Poll::Pending;
+            };
+            match request {
                 Some(Ok(request)) => {
+                    self.pace.came();
                     self.unlooked += 1;
                     if let answer @ Some(_) = self.begin(request, cx) {
                         return Poll::Ready(answer);

@@ -8,6 +8,9 @@ mod flows;
 mod idempotency;
 mod links;
 mod merchant;
+#[allow(dead_code, reason = "shared with tests of worse peers, which say more")]
+#[path = "../support/peer.rs"]
+mod peer;
 mod preview;
 mod resolve_stream;
 mod served;

@@ -2,6 +2,7 @@
 
 use super::{
     awkward::{Awkward, BROKEN, SLOW},
+    peer::{self, DATA, END_HEADERS, HEADERS, Peer},
     served::Served,
 };
 use prost::Message;
@@ -303,6 +304,44 @@ async fn who_does_not_read_is_not_read_from() {
     }
     // All of it is answered once it is read.
     assert_eq!(asking.rest().await.len(), accepted);
+}
+
+#[tokio::test]
+async fn many_requests_that_come_together_are_answered_in_parts_so_that_the_caller_has_some_of_them_early() {
+    const TOGETHER: u64 = 64;
+    let served = Served::start();
+    let mut peer = Peer::greeting(served.addr, &[]).await;
+    let head = peer::head("/waypost.v1.RedirectService/ResolveRedirects");
+    peer.say(&peer::frame(HEADERS, END_HEADERS, 1, &head)).await.expect("said");
+    let requests = (0..TOGETHER).flat_map(|correlation_id| {
+        let resolve = Some(resolve(UNKNOWN));
+        peer::message(&ResolveRedirectsRequest { correlation_id, resolve })
+    });
+    let requests: Vec<u8> = requests.collect();
+    let mut parts = Vec::new();
+    // How many come together is known from the first time on.
+    for _ in 0..3 {
+        peer.say(&peer::frame(DATA, 0, 1, &requests)).await.expect("said");
+        let mut answers = Vec::new();
+        while answers.iter().sum::<usize>() < TOGETHER as usize {
+            let (kind, _, _, payload) = timeout(PATIENCE, peer.hear()).await.expect("in time").expect("a frame");
+            if kind == DATA {
+                answers.push(messages(&payload));
+            }
+        }
+        parts.push(answers);
+    }
+    assert_eq!(parts, [vec![64], vec![32, 32], vec![32, 32]]);
+}
+
+/// How many messages a frame consists of.
+fn messages(mut frame: &[u8]) -> usize {
+    let mut number = 0;
+    while let [_, a, b, c, d, rest @ ..] = frame {
+        frame = &rest[u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
+        number += 1;
+    }
+    number
 }
 
 #[tokio::test]
