@@ -255,6 +255,23 @@ fn no_character_that_browsers_change() {
 }
 
 #[test]
+fn placeholders_that_stay_as_they_are_written_hide_nothing() {
+    refused(&[
+        ("https://shop.example.com/?x={{nope[a%00b]}}", "NUL"),
+        ("https://shop.example.com/{{nope[a%00b]}}", "NUL"),
+        ("https://shop.example.com/x/{{nope[%2f..%2f..%2fadmin]}}", "dot segment"),
+        ("https://shop.example.com/x/{{nope[%5c..%5cadmin]}}", "dot segment"),
+        ("https://shop.example.com/x/{{nope[%252f%252e%252e%252fadmin]}}", "dot segment"),
+    ]);
+    for url in [
+        "https://shop.example.com/?x={{nope[%2f..%2f..%2fadmin]}}",
+        "https://shop.example.com/{{metadata[a%2fb]}}/{{nope[..]}}",
+    ] {
+        assert_eq!(wrong(url, Mode::Production), None, "{url}");
+    }
+}
+
+#[test]
 fn placeholders_stand_where_a_value_can_do_no_harm() {
     refused(&[
         ("https://{{metadata.host}}/", "placeholders may stand in the path"),
@@ -399,6 +416,10 @@ fn app_schemes_are_never_ones_that_are_acted_on() {
         "view-source",
         "mailto",
         "tel",
+        "telprompt",
+        "facetime-audio",
+        "itms-appss",
+        "cifs",
         "sms",
         "ms-msdt",
         "search-ms",

@@ -502,7 +502,7 @@ pub fn update_merchant(
 
 fn read_mask(mask: FieldMask, violations: &mut Violations) -> Vec<String> {
     let unknown = |path: &&String| *path != "*" && !MASK.contains(&path.as_str());
-    if let Some(path) = mask.paths.iter().find(unknown) {
+    for path in mask.paths.iter().filter(unknown) {
         // A name as long as a message would drown the answer.
         let shown = &path[..path.floor_char_boundary(limits::MERCHANT_ID_BYTES)];
         violations.add(

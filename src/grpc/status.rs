@@ -107,7 +107,7 @@ pub fn to_status(failed: Error) -> Status {
     }
 }
 
-/// All violations at once. The reason is the specific one when every violation breaks that rule.
+/// All violations at once. The reason is the specific one if a violation has one.
 fn invalid(violations: &Violations) -> Status {
     let reason_of = |rule| match rule {
         Rule::Field => ErrorReason::InvalidField,
@@ -115,8 +115,7 @@ fn invalid(violations: &Violations) -> Status {
     };
     let violations = violations.as_slice();
     let mut reasons = violations.iter().map(|violation| reason_of(violation.rule));
-    let first = reasons.next().unwrap_or(ErrorReason::InvalidField);
-    let reason = if reasons.all(|reason| reason == first) { first } else { ErrorReason::InvalidField };
+    let reason = reasons.find(|reason| *reason != ErrorReason::InvalidField).unwrap_or(ErrorReason::InvalidField);
     let mut details = details(reason);
     let mut room = DETAILS_BYTES;
     for (at, violation) in violations.iter().enumerate() {

@@ -56,15 +56,21 @@ impl Locale {
 
     fn preferred(asked: &str) -> Self {
         let mut best: Option<(u16, Self)> = None;
+        let mut others = 0;
         for range in asked.split(',').take(LANGUAGE_RANGES) {
             let (tag, weight) = range.split_once(';').unwrap_or((range, ""));
-            let (Some(locale), Some(weight)) = (Self::of_tag(tag.trim()), weight_of(weight.trim())) else { continue };
+            let Some(weight) = weight_of(weight.trim()) else { continue };
+            if tag.trim() == "*" {
+                others = weight;
+            }
+            let Some(locale) = Self::of_tag(tag.trim()) else { continue };
             // The first of those with one weight.
             if weight > 0 && best.is_none_or(|(so_far, _)| weight > so_far) {
                 best = Some((weight, locale));
             }
         }
-        best.map_or(ENGLISH, |(_, locale)| locale)
+        // Any language that was not named will do then.
+        best.filter(|(weight, _)| *weight >= others).map_or(ENGLISH, |(_, locale)| locale)
     }
 
     /// The number formats are those of Unicode's CLDR. Within Spanish they differ by region.
@@ -125,6 +131,10 @@ mod tests {
             ("es;q=2,fr;q=1.0", Language::French),
             ("es;q=,fr;q=0.1", Language::French),
             ("*", Language::English),
+            ("*;q=0.5,fr;q=0.1", Language::English),
+            ("fr;q=0.1,*", Language::English),
+            ("fr,*;q=0.1", Language::French),
+            ("*,es", Language::Spanish),
             ("zh-Hant-TW, ja", Language::English),
             (",,;;q=,=,-", Language::English),
         ] {

@@ -115,6 +115,7 @@ impl Policy<'_> {
         if dot_segments == DotSegments::Written && has_placeholder_beside_encoded_slash(text, placeholders) {
             return Err(Refusal::EncodedSlash);
         }
+        refuse_written(text, placeholders)?;
         let text = stand_in(text, placeholders);
         let hint = || if placeholders.is_empty() { self.suggest(&text, reserved) } else { None };
         let marks = Marks::of(&text);
@@ -287,6 +288,21 @@ fn refuse_scheme(scheme: &str) -> Refusal {
         Ok(scheme) => Refusal::UnknownScheme { scheme },
         Err(_) => Refusal::Scheme,
     }
+}
+
+/// Refuses a placeholder that would itself be what no URL may have, should it stay as it is written.
+fn refuse_written(text: &str, placeholders: &[Range<usize>]) -> Result<(), Refusal> {
+    let is_in_path = |at: usize| !text[..at].contains(['?', '#']);
+    for range in placeholders {
+        let written = &text[range.clone()];
+        if written.contains("%00") {
+            return Err(Refusal::Nul);
+        }
+        if is_in_path(range.start) && has_dot_segment(written, DotSegments::Written) {
+            return Err(Refusal::DotSegment);
+        }
+    }
+    Ok(())
 }
 
 /// Puts a letter in the place of each placeholder: what the URL is when they are filled with something harmless.
@@ -628,21 +644,29 @@ pub struct AppScheme(Box<str>);
 const ACTED_ON: &[&str] = &[
     "about",
     "acap",
+    "afp",
     "android-app",
+    "applescript",
     "blob",
+    "brave",
     "callto",
     "chrome",
+    "chrome-devtools",
     "chrome-error",
     "chrome-extension",
     "chrome-search",
     "chrome-untrusted",
     "cid",
+    "cifs",
     "content",
     "data",
+    "dav",
+    "davs",
     "devtools",
     "dns",
     "edge",
     "facetime",
+    "facetime-audio",
     "feed",
     "file",
     "filesystem",
@@ -665,12 +689,17 @@ const ACTED_ON: &[&str] = &[
     "irc",
     "itms",
     "itms-apps",
+    "itms-appss",
     "itms-services",
+    "itmss",
     "jar",
+    "jnlp",
     "javascript",
     "ldap",
     "ldaps",
     "livescript",
+    "macappstore",
+    "macappstores",
     "magnet",
     "mailto",
     "maps",
@@ -687,6 +716,7 @@ const ACTED_ON: &[&str] = &[
     "opera",
     "pop",
     "prefs",
+    "rdp",
     "res",
     "resource",
     "rtsp",
@@ -703,13 +733,17 @@ const ACTED_ON: &[&str] = &[
     "smb",
     "sms",
     "smsto",
+    "snews",
     "ssh",
     "tel",
+    "telprompt",
     "telnet",
     "urn",
     "vbs",
     "vbscript",
+    "vivaldi",
     "vscode",
+    "vscode-insiders",
     "view-source",
     "vnc",
     "webcal",
@@ -717,6 +751,7 @@ const ACTED_ON: &[&str] = &[
     "wss",
     "wyciwyg",
     "x-apple.systempreferences",
+    "x-man-page",
     "x-safari-http",
     "x-safari-https",
     "xmpp",

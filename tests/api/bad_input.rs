@@ -411,12 +411,26 @@ async fn an_error_fits_into_the_headers_that_clients_take_whatever_was_sent() {
 }
 
 #[tokio::test]
+async fn every_name_of_a_mask_that_is_none_is_told() {
+    let request = json!({"merchant": {"merchant_id": "m", "name": "n"}, "update_mask": "nameOne,name,nameTwo"});
+    let refused = Served::start().client().refused("UpdateMerchant", request).await;
+    let told: Vec<&str> = refused.fields.iter().map(|(_, text)| &text[..16]).collect();
+    assert_eq!(told, ["names `name_one`", "names `name_two`"]);
+}
+
+#[tokio::test]
 async fn auto_return_needs_a_success_url_in_the_request_or_the_settings() {
     let client = Served::start().client();
     let order = json!({"merchant_id": "m", "type": "online", "total_amount": "1", "checkout_pro": {"auto_return": "approved", "back_urls": {"failure": "https://a.example.com/"}}});
     let refused = client.refused("CreateOrder", order.clone()).await;
     assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "AUTO_RETURN_NEEDS_SUCCESS_URL"));
     assert_eq!(refused.fields[0].0, "checkout_pro.auto_return");
+    // And beside others.
+    let mut worse = order.clone();
+    worse["type"] = "offline".into();
+    let refused = client.refused("CreateOrder", worse).await;
+    assert_eq!(refused.reason, "AUTO_RETURN_NEEDS_SUCCESS_URL");
+    assert_eq!(refused.fields.len(), 2);
     client
         .ok(
             "UpdateMerchant",
