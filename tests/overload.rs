@@ -240,8 +240,7 @@ enum Begin {
 }
 
 /// What callers saw who called again and again for that long, waiting when they were told to: the times of the calls that
-/// were answered, and the number of those that were refused. Within `first` they begin, and nothing is
-/// seen yet.
+/// were answered, and the number of those that were refused. Within `first` they begin, and nothing is seen yet.
 async fn callers(
     clients: &[RedirectServiceClient<Channel>],
     number: usize,
