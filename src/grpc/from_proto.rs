@@ -500,15 +500,23 @@ pub fn update_merchant(
     (id, change, violations)
 }
 
+/// Paths of a mask that are told to be none: some more than the fields, as a message may hold very many.
+const UNKNOWN_PATHS_TOLD: usize = 16;
+
 fn read_mask(mask: FieldMask, violations: &mut Violations) -> Vec<String> {
     let unknown = |path: &&String| *path != "*" && !MASK.contains(&path.as_str());
-    for path in mask.paths.iter().filter(unknown) {
+    let mut unknown = mask.paths.iter().filter(unknown);
+    for path in unknown.by_ref().take(UNKNOWN_PATHS_TOLD) {
         // A name as long as a message would drown the answer.
         let shown = &path[..path.floor_char_boundary(limits::MERCHANT_ID_BYTES)];
         violations.add(
             "update_mask",
             format!("names `{shown}`, which is not a field that can change: write `*` or some of {}", MASK.join(", ")),
         );
+    }
+    let more = unknown.count();
+    if more > 0 {
+        violations.add("update_mask", format!("names {more} more that are not fields"));
     }
     mask.paths
 }

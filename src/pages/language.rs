@@ -56,7 +56,7 @@ impl Locale {
 
     fn preferred(asked: &str) -> Self {
         let mut best: Option<(u16, Self)> = None;
-        let mut others = 0;
+        let (mut others, mut named) = (0, false);
         for range in asked.split(',').take(LANGUAGE_RANGES) {
             let (tag, weight) = range.split_once(';').unwrap_or((range, ""));
             let Some(weight) = weight_of(weight.trim()) else { continue };
@@ -64,13 +64,14 @@ impl Locale {
                 others = weight;
             }
             let Some(locale) = Self::of_tag(tag.trim()) else { continue };
+            named |= locale.language == Language::English;
             // The first of those with one weight.
             if weight > 0 && best.is_none_or(|(so_far, _)| weight > so_far) {
                 best = Some((weight, locale));
             }
         }
-        // Any language that was not named will do then.
-        best.filter(|(weight, _)| *weight >= others).map_or(ENGLISH, |(_, locale)| locale)
+        // Those that were not named may be liked better.
+        best.filter(|(weight, _)| named || *weight >= others).map_or(ENGLISH, |(_, locale)| locale)
     }
 
     /// The number formats are those of Unicode's CLDR. Within Spanish they differ by region.
@@ -135,6 +136,7 @@ mod tests {
             ("fr;q=0.1,*", Language::English),
             ("fr,*;q=0.1", Language::French),
             ("*,es", Language::Spanish),
+            ("fr;q=0.5, en;q=0.3, *;q=0.8", Language::French),
             ("zh-Hant-TW, ja", Language::English),
             (",,;;q=,=,-", Language::English),
         ] {

@@ -35,6 +35,13 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// for more than four fifths of its time.
 const IN_TIME: u32 = 4;
 
+/// The time without work after which a worker is late no longer, less one part in [`WORKED_PER_IDLE`] of the time in which
+/// it worked meanwhile: it has too little work for more than a quarter of its time.
+const IDLE: Duration = Duration::from_millis(125);
+
+/// See [`IDLE`]. Under a load that is too much a worker has none for moments only, when connections [rest](super::guard).
+const WORKED_PER_IDLE: u32 = 3;
+
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -127,14 +134,16 @@ impl Begun {
     /// The work of this turn is done.
     pub fn end(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.earn(since.elapsed() + HTTP2));
+            let now = Instant::now();
+            WORKER.with(|worker| worker.earn(now.duration_since(since) + HTTP2, now));
         }
     }
 
     /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
     pub fn end_item(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.earn(since.elapsed()));
+            let now = Instant::now();
+            WORKER.with(|worker| worker.earn(now.duration_since(since), now));
         }
     }
 }
@@ -211,6 +220,10 @@ struct Worker {
     /// For how long nobody has had a turn within [`TARGET`], less [`IN_TIME`] times the time in which somebody had.
     behind: Cell<Duration>,
     late: Cell<bool>,
+    /// Since when a late worker has had no work.
+    idle_since: Cell<Option<Instant>>,
+    /// How long a late worker had no work, less a part of the time in which it worked.
+    idle: Cell<Duration>,
     /// Time that refusals may take.
     saved: Cell<Duration>,
     last_refusal: Cell<Instant>,
@@ -229,6 +242,8 @@ impl Worker {
             last_turn: Cell::new(now),
             behind: Cell::new(Duration::ZERO),
             late: Cell::new(false),
+            idle_since: Cell::new(None),
+            idle: Cell::new(Duration::ZERO),
             saved: Cell::new(MOST_SAVED),
             last_refusal: Cell::new(now),
             untold_refusals: Cell::new(0),
@@ -247,12 +262,24 @@ impl Worker {
 
     fn be_in_time(&self) {
         self.behind.set(Duration::ZERO);
+        self.idle.set(Duration::ZERO);
         self.late.set(false);
+    }
+
+    /// Work comes. If there was none for much of the time the worker does not have too much of it, however many come at
+    /// once and are refused: it is late no longer.
+    fn has_been_idle(&self, now: Instant) {
+        let Some(since) = self.idle_since.take().filter(|_| self.late.get()) else { return };
+        self.idle.set(self.idle.get() + now.duration_since(since));
+        if self.idle.get() > IDLE {
+            self.be_in_time();
+        }
     }
 
     fn arrive(&self, now: Instant) -> Option<Queued> {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
+        self.has_been_idle(now);
         let late = self.is_late(|| now);
         if late && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
             return None;
@@ -271,17 +298,21 @@ impl Worker {
         if !self.late.get() {
             return Some(Begun(None));
         }
-        if in_queue > TOO_OLD && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
+        self.idle_since.set(None);
+        let too_old = queued.place > ALWAYS_QUEUED && in_queue > TOO_OLD;
+        if too_old && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
     }
 
     fn begin_item(&self) -> Option<Begun> {
         if !self.is_late(Instant::now) {
             return Some(Begun(None));
         }
+        let now = Instant::now();
+        self.has_been_idle(now);
         if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
             return None;
         }
-        Some(Begun(Some(Instant::now())))
+        Some(Begun(Some(now)))
     }
 
     fn observe(&self, wait: Duration, now: Instant) {
@@ -291,9 +322,13 @@ impl Worker {
             self.be_in_time();
         }
         if wait > TARGET {
-            // From the first such turn on, not from the last before it: between them the worker may have been stopped.
-            let more = if was_behind { since_last } else { Duration::ZERO };
-            let behind = INTERVAL.min(self.behind.get() + more);
+            // Before this one came nobody waited.
+            let waited = since_last.min(wait);
+            let behind = self.behind.get().saturating_sub((since_last - waited) * IN_TIME);
+            // From the first such turn on, not from the last before it: between them the worker may have been stopped. And
+            // a stop between two such turns is not overload.
+            let more = if was_behind { waited.min(PAUSE) } else { Duration::ZERO };
+            let behind = INTERVAL.min(behind + more);
             self.behind.set(behind);
             self.late.set(self.late.get() || behind == INTERVAL);
         } else {
@@ -315,7 +350,10 @@ impl Worker {
         true
     }
 
-    fn earn(&self, worked: Duration) {
+    /// A late worker has worked for that long.
+    fn earn(&self, worked: Duration, now: Instant) {
+        self.idle.set(self.idle.get().saturating_sub(worked / WORKED_PER_IDLE));
+        self.idle_since.set(Some(now).filter(|_| self.queued.get() == 0));
         let part = if worked < WORTH_REFUSING { PART_OF_REFUSALS } else { LARGER_PART_OF_REFUSALS };
         self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (part - 1)));
     }
@@ -399,7 +437,7 @@ mod tests {
             };
             self.now += cost;
             if late.is_some() {
-                self.worker.earn(cost + HTTP2);
+                self.worker.earn(cost + HTTP2, self.now);
             }
             self.served += 1;
             true
@@ -451,6 +489,59 @@ mod tests {
         scene.load(3_000 * MS, 2 * MS, MS);
         scene.load(1_000 * MS, 2 * MS, MS);
         assert!(!scene.worker.late.get() && scene.refused == 0);
+    }
+
+    #[test]
+    fn a_worker_that_often_has_nothing_to_do_refuses_nothing_for_long_however_many_come_together() {
+        for (together, every, cost) in [(40, 90 * MS, MS), (5, 8 * MS, MS), (3, 20 * MS, 4 * MS)] {
+            let mut scene = Scene::new();
+            scene.load(1_000 * MS, MS / 10, MS);
+            assert!(scene.refused > 0, "it is late");
+            let bursts = |scene: &mut Scene| {
+                scene.refused = 0;
+                let end = scene.now + 3_000 * MS;
+                while scene.now < end {
+                    let next = scene.now + every;
+                    (0..together).for_each(|_| scene.offer(scene.now));
+                    while scene.serve(cost) {}
+                    scene.now = scene.now.max(next);
+                }
+                scene.refused
+            };
+            bursts(&mut scene);
+            assert_eq!(bursts(&mut scene), 0, "{together} calls of {cost:?} each {every:?}");
+            // The system stops the worker for a while, as calls wait.
+            (0..together).for_each(|_| scene.offer(scene.now));
+            scene.serve(cost);
+            scene.now += 600 * MS;
+            bursts(&mut scene);
+            assert_eq!(bursts(&mut scene), 0, "{together} calls of {cost:?} each {every:?}, after a stop");
+        }
+    }
+
+    #[test]
+    fn time_in_which_nobody_waits_does_not_make_a_worker_late() {
+        let worker = Worker::new();
+        let mut now = Instant::now();
+        for _ in 0..100 {
+            // Two calls that waited for work that nobody counts, and a pause.
+            for wait in [6 * MS, 7 * MS] {
+                now += 7 * MS;
+                worker.observe(wait, now);
+            }
+            now += 76 * MS;
+        }
+        assert!(!worker.late.get());
+    }
+
+    #[test]
+    fn the_calls_that_may_always_stand_in_the_queue_are_not_refused_when_their_turn_comes() {
+        // Two who wait for each other, as each comes again when it has its answer.
+        let mut scene = Scene::new();
+        scene.offer(scene.now);
+        scene.load(3_000 * MS, 12 * MS, 12 * MS);
+        assert!(scene.worker.late.get());
+        assert_eq!(scene.refused, 0);
     }
 
     #[test]

@@ -416,6 +416,10 @@ async fn every_name_of_a_mask_that_is_none_is_told() {
     let refused = Served::start().client().refused("UpdateMerchant", request).await;
     let told: Vec<&str> = refused.fields.iter().map(|(_, text)| &text[..16]).collect();
     assert_eq!(told, ["names `name_one`", "names `name_two`"]);
+    let many = vec!["no"; 1_000].join(",");
+    let request = json!({"merchant": {"merchant_id": "m"}, "update_mask": many});
+    let refused = Served::start().client().refused("UpdateMerchant", request).await;
+    assert!(refused.fields.len() <= 17, "{}", refused.fields.len());
 }
 
 #[tokio::test]
