@@ -4,7 +4,8 @@
 //! and under a load that the worker cannot bear that queue only ever grows. As CoDel does it (RFC 8289), a worker counts
 //! as late once no call has had its turn within [`TARGET`] for an [`INTERVAL`]: a burst is not overload. Nor is a queue
 //! that is empty for a moment the end of one: callers who all come again when the last of them was answered empty it each
-//! time, so a turn in time [makes up](IN_TIME) for some of that interval and does not begin it anew. While a worker is late,
+//! time, so a turn in time [makes up](IN_TIME) for some of that interval and does not begin it anew. It is over when nobody
+//! was refused for an interval, or when the worker [had nothing to do](IDLE) too often. While a worker is late,
 //! a call that would wait longer than [`QUEUE`] is refused as it arrives; how long that is, is told by the calls before it,
 //! as so many stood in front of them and so long did it take. What had queued up before is refused when its turn comes, if
 //! that is after [`TOO_OLD`].
