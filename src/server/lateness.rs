@@ -36,11 +36,12 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// for more than four fifths of its time.
 const IN_TIME: u32 = 4;
 
-/// The time without work after which a worker is late no longer, less one part in [`WORKED_PER_IDLE`] of the time in which
-/// it worked meanwhile: it has too little work for more than a quarter of its time.
+/// The time with nothing to do after which a worker is late no longer, less one part in [`WORKED_PER_IDLE`] of the time in
+/// which it had something to do: that is for more than a quarter of its time.
 const IDLE: Duration = Duration::from_millis(125);
 
-/// See [`IDLE`]. Under a load that is too much a worker has none for moments only, when connections [rest](super::guard).
+/// See [`IDLE`]. Under a load that is too much a worker has nothing to do for moments only, when connections
+/// [rest](super::guard).
 const WORKED_PER_IDLE: u32 = 3;
 
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
@@ -135,18 +136,34 @@ impl Begun {
     /// The work of this turn is done.
     pub fn end(self) {
         if let Some(since) = self.0 {
-            let now = Instant::now();
-            WORKER.with(|worker| worker.earn(now.duration_since(since) + HTTP2, now));
+            WORKER.with(|worker| worker.earn(since.elapsed() + HTTP2));
         }
     }
 
     /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
     pub fn end_item(self) {
         if let Some(since) = self.0 {
-            let now = Instant::now();
-            WORKER.with(|worker| worker.earn(now.duration_since(since), now));
+            WORKER.with(|worker| worker.earn(since.elapsed()));
         }
     }
+}
+
+/// The worker has nothing to do: its thread waits for what comes next.
+pub(super) fn rests() {
+    WORKER.with(|worker| {
+        if worker.late.get() {
+            worker.rests(Instant::now());
+        }
+    });
+}
+
+/// The worker's thread goes on.
+pub(super) fn wakes() {
+    WORKER.with(|worker| {
+        if worker.idle_since.get().is_some() {
+            worker.wakes(Instant::now());
+        }
+    });
 }
 
 /// Whether calls are refused. Those that arrive then are looked at in the turn of their connection.
@@ -221,9 +238,11 @@ struct Worker {
     /// For how long nobody has had a turn within [`TARGET`], less [`IN_TIME`] times the time in which somebody had.
     behind: Cell<Duration>,
     late: Cell<bool>,
-    /// Since when a late worker has had no work.
+    /// Since when a late worker has had nothing to do.
     idle_since: Cell<Option<Instant>>,
-    /// How long a late worker had no work, less a part of the time in which it worked.
+    /// Since when it has had something to do again.
+    busy_since: Cell<Option<Instant>>,
+    /// How long a late worker had nothing to do, less a part of the time in which it had.
     idle: Cell<Duration>,
     /// Time that refusals may take.
     saved: Cell<Duration>,
@@ -244,6 +263,7 @@ impl Worker {
             behind: Cell::new(Duration::ZERO),
             late: Cell::new(false),
             idle_since: Cell::new(None),
+            busy_since: Cell::new(None),
             idle: Cell::new(Duration::ZERO),
             saved: Cell::new(MOST_SAVED),
             last_refusal: Cell::new(now),
@@ -267,10 +287,19 @@ impl Worker {
         self.late.set(false);
     }
 
-    /// Work comes. If there was none for much of the time the worker does not have too much of it, however many come at
-    /// once and are refused: it is late no longer.
-    fn has_been_idle(&self, now: Instant) {
-        let Some(since) = self.idle_since.take().filter(|_| self.late.get()) else { return };
+    /// Nothing is left to do. Only looked at while the worker is late.
+    fn rests(&self, now: Instant) {
+        if let Some(since) = self.busy_since.take() {
+            self.idle.set(self.idle.get().saturating_sub(now.duration_since(since) / WORKED_PER_IDLE));
+        }
+        self.idle_since.set(Some(now).filter(|_| self.late.get()));
+    }
+
+    /// Something is to be done again. Who had nothing to do for much of the time does not have too much of it, however many
+    /// come at once and are refused.
+    fn wakes(&self, now: Instant) {
+        let Some(since) = self.idle_since.take() else { return };
+        self.busy_since.set(Some(now));
         self.idle.set(self.idle.get() + now.duration_since(since));
         if self.idle.get() > IDLE {
             self.be_in_time();
@@ -280,7 +309,6 @@ impl Worker {
     fn arrive(&self, now: Instant) -> Option<Queued> {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
-        self.has_been_idle(now);
         let late = self.is_late(|| now);
         if late && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
             return None;
@@ -299,7 +327,6 @@ impl Worker {
         if !self.late.get() {
             return Some(Begun(None));
         }
-        self.idle_since.set(None);
         let too_old = queued.place > ALWAYS_QUEUED && in_queue > TOO_OLD;
         if too_old && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
     }
@@ -308,12 +335,10 @@ impl Worker {
         if !self.is_late(Instant::now) {
             return Some(Begun(None));
         }
-        let now = Instant::now();
-        self.has_been_idle(now);
         if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
             return None;
         }
-        Some(Begun(Some(now)))
+        Some(Begun(Some(Instant::now())))
     }
 
     fn observe(&self, wait: Duration, now: Instant) {
@@ -351,10 +376,7 @@ impl Worker {
         true
     }
 
-    /// A late worker has worked for that long.
-    fn earn(&self, worked: Duration, now: Instant) {
-        self.idle.set(self.idle.get().saturating_sub(worked / WORKED_PER_IDLE));
-        self.idle_since.set(Some(now).filter(|_| self.queued.get() == 0));
+    fn earn(&self, worked: Duration) {
         let part = if worked < WORTH_REFUSING { PART_OF_REFUSALS } else { LARGER_PART_OF_REFUSALS };
         self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (part - 1)));
     }
@@ -402,7 +424,7 @@ mod tests {
                     next += every;
                 }
                 if !self.serve(cost) {
-                    self.now = next;
+                    self.rest_until(next);
                 }
             }
         }
@@ -415,6 +437,12 @@ mod tests {
                 (0..callers).for_each(|_| self.offer(self.now));
                 while self.serve(cost) {}
             }
+        }
+
+        fn rest_until(&mut self, next: Instant) {
+            self.worker.rests(self.now);
+            self.now = next;
+            self.worker.wakes(self.now);
         }
 
         fn offer(&mut self, at: Instant) {
@@ -438,7 +466,7 @@ mod tests {
             };
             self.now += cost;
             if late.is_some() {
-                self.worker.earn(cost + HTTP2, self.now);
+                self.worker.earn(cost + HTTP2);
             }
             self.served += 1;
             true
@@ -505,7 +533,7 @@ mod tests {
                     let next = scene.now + every;
                     (0..together).for_each(|_| scene.offer(scene.now));
                     while scene.serve(cost) {}
-                    scene.now = scene.now.max(next);
+                    scene.rest_until(scene.now.max(next));
                 }
                 scene.refused
             };

@@ -3,6 +3,7 @@
 use super::{
     connection::{Accepted, Life},
     drain::{Drain, Phases},
+    lateness,
     limits::Limits,
 };
 use std::{
@@ -56,7 +57,11 @@ impl Workers {
         for number in 0..limits.workers.get() {
             let (deal, incoming) = mpsc::unbounded_channel();
             let (end, has_ended) = oneshot::channel();
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .on_thread_park(lateness::rests)
+                .on_thread_unpark(lateness::wakes)
+                .build()?;
             let (limits, drain) = (Arc::clone(limits), phases.subscribe());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 serve(runtime, incoming, limits, drain);
