@@ -6,6 +6,7 @@
 
 use super::policy::Known;
 use crate::model::limits;
+use memchr::memchr_iter;
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 use std::{borrow::Cow, fmt, ops::Range};
 
@@ -620,7 +621,8 @@ fn step(rest: &str, place: Place) -> Option<(Step<'_>, &str)> {
 /// Whether every `%` begins an escape of two hexadecimal digits.
 pub(super) fn well_formed_percent(text: &str) -> bool {
     let escape = |at: usize| text.as_bytes().get(at + 1..at + 3);
-    text.match_indices('%').all(|(at, _)| escape(at).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)))
+    let mut escapes = memchr_iter(b'%', text.as_bytes()).map(escape);
+    escapes.all(|escape| escape.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// Why a text is not a template. Positions are byte offsets, counted from 0.
