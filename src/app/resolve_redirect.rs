@@ -108,7 +108,8 @@ impl App {
     /// The same, with what it was decided from.
     pub async fn resolve_with_session(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Resolved, Error> {
         let Loaded { session, merchant } = match (query.outcome, query.wait) {
-            (None, wait) if !wait.is_zero() => self.load_ended(query, tenants).await?,
+            // In memory of its own, which is not carried about by the many that do not wait.
+            (None, wait) if !wait.is_zero() => Box::pin(self.load_ended(query, tenants)).await?,
             _ => self.load_counted(query.session_id, tenants).await?,
         };
         let now = self.clock.now();

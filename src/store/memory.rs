@@ -90,6 +90,10 @@ impl MemoryStore {
         read(self.shard(id)).table.find(self.hasher.hash_one(id), |session| session.id == id).cloned()
     }
 
+    fn find_merchant(&self, id: &MerchantId) -> Option<Arc<Merchant>> {
+        read(&self.merchants).get(id).cloned()
+    }
+
     /// The place of a key among all with what stands there, and its hash.
     fn key_entry<'k>(
         &self,
@@ -192,7 +196,7 @@ impl Store for MemoryStore {
 
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
         let Some(session) = self.find(id) else { return Ok(None) };
-        let merchant = self.merchant(&session.merchant_id).await?;
+        let merchant = self.find_merchant(&session.merchant_id);
         let merchant = merchant.unwrap_or_else(|| Merchant::default_for(session.merchant_id.clone()).into());
         Ok(Some(Loaded { session, merchant }))
     }
@@ -216,7 +220,7 @@ impl Store for MemoryStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        Ok(read(&self.merchants).get(id).cloned())
+        Ok(self.find_merchant(id))
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
