@@ -6,7 +6,8 @@
 use super::{
     connection::{End, Life, Protocol},
     guard::{Guarded, with_another_turn},
-    lateness, limits,
+    lateness::{self, Turn},
+    limits,
     peer::PeerNames,
     request::RequestBody,
     stream::Stream,
@@ -117,24 +118,25 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
 /// answered, and to read on. What is not read cannot be refused, and the calls that were let in may take longer than the
 /// others of this turn wait.
 fn poll_turn<C: Future>(mut connection: Pin<&mut C>, cx: &mut Context<'_>) -> Poll<C::Output> {
-    lateness::calls_waited_unread_since(None);
+    let turn = Turn::begin();
     let polled = connection.as_mut().poll(cx);
-    if !begin_arrived() || polled.is_ready() {
+    let calls = begin_arrived();
+    if calls == 0 || polled.is_ready() {
         return polled;
     }
     // Once only: a caller who sends as fast as it is answered would keep all others waiting. Answers wake the task of
     // their connection, so those of calls that came meanwhile are written in its next turn.
     let polled = with_another_turn(|| connection.poll(cx));
-    begin_arrived();
+    turn.end(calls + begin_arrived());
     polled
 }
 
-/// Whether there were any.
-fn begin_arrived() -> bool {
+/// How many there were.
+fn begin_arrived() -> u32 {
     let arrived = ARRIVED.take();
-    let any = !arrived.is_empty();
+    let calls = arrived.len() as u32;
     arrived.into_iter().for_each(begin);
-    any
+    calls
 }
 
 /// Polls a call once. If it is not done by then it becomes a task, which polls it again in any case, so that this poll

@@ -72,8 +72,9 @@ const LARGER_PART_OF_REFUSALS: u32 = 4;
 /// What a call costs for whose sake a dozen others are refused rather than let wait.
 const WORTH_REFUSING: Duration = Duration::from_micros(200);
 
-/// What HTTP/2 costs for a call, refused or not, when each comes on another connection.
-const HTTP2: Duration = Duration::from_micros(10);
+/// The most that is taken for what HTTP/2 costs for a call, refused or not: when each comes on another connection. What
+/// it does cost is [measured](Turn), as it differs by machine and by how many come together.
+const MOST_HTTP2: Duration = Duration::from_micros(10);
 
 /// What a request of a stream costs that is refused.
 const ITEM: Duration = Duration::from_nanos(500);
@@ -103,6 +104,26 @@ pub struct Queued {
 /// Work whose time is taken, if anybody wants to know it.
 #[derive(Debug)]
 pub struct Begun(Option<Instant>);
+
+/// A connection's turn, in which a late worker answers the calls that it refuses.
+#[derive(Debug)]
+pub(super) struct Turn(Option<Instant>);
+
+impl Turn {
+    /// Calls that arrive in it were read as soon as the worker saw them, unless
+    /// [something else](calls_waited_unread_since) is said.
+    pub(super) fn begin() -> Self {
+        calls_waited_unread_since(None);
+        Self(is_late().then(Instant::now))
+    }
+
+    /// It is over, and so many calls were looked at in it.
+    pub(super) fn end(self, calls: u32) {
+        if let Some(began) = self.0 {
+            WORKER.with(|worker| worker.measure_http2(began.elapsed(), calls));
+        }
+    }
+}
 
 impl Queued {
     /// Queues a call that has just arrived. `None` when it is to be refused.
@@ -136,7 +157,7 @@ impl Begun {
     /// The work of this turn is done.
     pub fn end(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.earn(since.elapsed() + HTTP2));
+            WORKER.with(|worker| worker.earn(since.elapsed() + worker.http2.get()));
         }
     }
 
@@ -244,6 +265,8 @@ struct Worker {
     busy_since: Cell<Option<Instant>>,
     /// How long a late worker had nothing to do, less a part of the time in which it had.
     idle: Cell<Duration>,
+    /// What HTTP/2 costs for a call.
+    http2: Cell<Duration>,
     /// Time that refusals may take.
     saved: Cell<Duration>,
     last_refusal: Cell<Instant>,
@@ -265,6 +288,7 @@ impl Worker {
             idle_since: Cell::new(None),
             busy_since: Cell::new(None),
             idle: Cell::new(Duration::ZERO),
+            http2: Cell::new(MOST_HTTP2),
             saved: Cell::new(MOST_SAVED),
             last_refusal: Cell::new(now),
             untold_refusals: Cell::new(0),
@@ -310,7 +334,7 @@ impl Worker {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
         let late = self.is_late(|| now);
-        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(HTTP2) {
+        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(self.http2.get()) {
             return None;
         }
         self.queued.set(place);
@@ -328,7 +352,7 @@ impl Worker {
             return Some(Begun(None));
         }
         let too_old = queued.place > ALWAYS_QUEUED && in_queue > TOO_OLD;
-        if too_old && self.refuse(HTTP2) { None } else { Some(Begun(Some(now))) }
+        if too_old && self.refuse(self.http2.get()) { None } else { Some(Begun(Some(now))) }
     }
 
     fn begin_item(&self) -> Option<Begun> {
@@ -362,6 +386,13 @@ impl Worker {
             // While some are refused the others do not wait for long, which is no reason to stop.
             let refuses = self.late.get() && now.duration_since(self.last_refusal.get()) < INTERVAL;
             self.late.set(refuses);
+        }
+    }
+
+    /// A turn of a connection in which so many calls were looked at has taken so long.
+    fn measure_http2(&self, took: Duration, calls: u32) {
+        if let Some(each) = took.checked_div(calls) {
+            self.http2.set((self.http2.get() * 7 + each.min(MOST_HTTP2)) / 8);
         }
     }
 
@@ -406,15 +437,25 @@ mod tests {
         served: u32,
         refused: u32,
         longest: Duration,
+        /// What a refusal takes.
+        refusal: Duration,
     }
 
     impl Scene {
         fn new() -> Self {
             let (worker, now) = (Worker::new(), Instant::now());
-            Self { worker, now, queue: Default::default(), served: 0, refused: 0, longest: Duration::ZERO }
+            Self {
+                worker,
+                now,
+                queue: Default::default(),
+                served: 0,
+                refused: 0,
+                longest: Duration::ZERO,
+                refusal: Duration::ZERO,
+            }
         }
 
-        /// Goes on for that long. Refusing takes no time here.
+        /// Goes on for that long.
         fn load(&mut self, length: Duration, every: Duration, cost: Duration) {
             (self.served, self.refused, self.longest) = (0, 0, Duration::ZERO);
             let (begin, mut next) = (self.now, self.now);
@@ -448,7 +489,13 @@ mod tests {
         fn offer(&mut self, at: Instant) {
             match self.worker.arrive(at) {
                 Some(queued) => self.queue.push_back(queued),
-                None => self.refused += 1,
+                None => {
+                    self.refused += 1;
+                    self.now += self.refusal;
+                    if !self.refusal.is_zero() {
+                        self.worker.measure_http2(self.refusal, 1);
+                    }
+                }
             }
         }
 
@@ -466,7 +513,7 @@ mod tests {
             };
             self.now += cost;
             if late.is_some() {
-                self.worker.earn(cost + HTTP2);
+                self.worker.earn(cost + self.worker.http2.get());
             }
             self.served += 1;
             true
@@ -578,9 +625,34 @@ mod tests {
         for (cost, part) in [(MS / 100, PART_OF_REFUSALS), (MS / 4, LARGER_PART_OF_REFUSALS)] {
             let mut scene = Scene::new();
             scene.load(1_000 * MS, cost / 50, cost);
-            let (refusing, working) = (HTTP2 * scene.refused, (cost + HTTP2) * scene.served);
+            let (refusing, working) = (MOST_HTTP2 * scene.refused, (cost + MOST_HTTP2) * scene.served);
             assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (part - 1), "{cost:?}: {refusing:?}");
         }
+    }
+
+    #[test]
+    fn what_refusals_cost_is_measured_so_that_they_get_all_of_their_part() {
+        // Ten times what it can do. At the most that a refusal may cost, all of them are more than their part.
+        for (refusal, kept_up) in [(MS / 200, true), (MS / 50, false)] {
+            let mut scene = Scene { refusal, ..Scene::new() };
+            let (every, cost) = (MS * 3 / 100, MS * 3 / 10);
+            scene.load(2_000 * MS, every, cost);
+            scene.load(1_000 * MS, every, cost);
+            assert_eq!(scene.longest < 2 * QUEUE, kept_up, "{refusal:?}: {:?}", scene.longest);
+        }
+    }
+
+    #[test]
+    fn a_turn_in_which_the_system_stops_the_worker_tells_little_of_what_refusals_cost() {
+        let worker = Worker::new();
+        for _ in 0..60 {
+            worker.measure_http2(12 * MS / 1_000, 3);
+        }
+        assert!(worker.http2.get().abs_diff(4 * MS / 1_000) < MS / 10_000, "{:?}", worker.http2.get());
+        worker.measure_http2(600 * MS, 1);
+        // A turn without calls, whatever it took.
+        worker.measure_http2(MS, 0);
+        assert!(worker.http2.get() < 5 * MS / 1_000, "{:?}", worker.http2.get());
     }
 
     #[test]
