@@ -10,15 +10,11 @@
 //! as so many stood in front of them and so long did it take. What had queued up before is refused when its turn comes, if
 //! that is after [`TOO_OLD`].
 //!
-//! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
-//! [part](PART_OF_REFUSALS) of the worker's time and no more: what cannot be refused within that part is served, and what
-//! cannot be served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that refused all it could
-//! would be busy with nothing else. Calls that cost [much more](WORTH_REFUSING) than a refusal spare a [larger
-//! part](LARGER_PART_OF_REFUSALS), as that keeps everybody's wait short under several times the load.
+//! Only so many are refused as there is [time](Refusals) for.
 //!
 //! A worker is a thread, so all of this is of its thread and costs a call two looks at the clock.
 
-use crate::telemetry::metrics::Shed;
+use super::refusals::Refusals;
 use std::{
     cell::Cell,
     task::{Context, Poll},
@@ -63,28 +59,6 @@ const STREAMS_TURN: Duration = Duration::from_millis(100);
 /// with.
 const ALWAYS_QUEUED: u32 = 2;
 
-/// Of a late worker's time, refusals get at most one part in so many.
-const PART_OF_REFUSALS: u32 = 10;
-
-/// The same while calls are [`WORTH_REFUSING`].
-const LARGER_PART_OF_REFUSALS: u32 = 4;
-
-/// What a call costs for whose sake a dozen others are refused rather than let wait.
-const WORTH_REFUSING: Duration = Duration::from_micros(200);
-
-/// The most that is taken for what HTTP/2 costs for a call, refused or not: when each comes on another connection. What
-/// it does cost is [measured](Turn), as it differs by machine and by how many come together.
-const MOST_HTTP2: Duration = Duration::from_micros(10);
-
-/// What a request of a stream costs that is refused.
-const ITEM: Duration = Duration::from_nanos(500);
-
-/// The most time for refusals that is saved up, so that the first of them are told at once.
-const MOST_SAVED: Duration = Duration::from_millis(20);
-
-/// The least time between two lines of the log about refused calls.
-const LOGGED_EVERY: Duration = Duration::from_secs(10);
-
 thread_local! {
     static WORKER: Worker = Worker::new();
 }
@@ -120,7 +94,7 @@ impl Turn {
     /// It is over, and so many calls were looked at in it.
     pub(super) fn end(self, calls: u32) {
         if let Some(began) = self.0 {
-            WORKER.with(|worker| worker.measure_http2(began.elapsed(), calls));
+            WORKER.with(|worker| worker.refusals.measure(began.elapsed(), calls));
         }
     }
 }
@@ -157,14 +131,14 @@ impl Begun {
     /// The work of this turn is done.
     pub fn end(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.earn(since.elapsed() + worker.http2.get()));
+            WORKER.with(|worker| worker.refusals.earn(since.elapsed()));
         }
     }
 
     /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
     pub fn end_item(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.earn(since.elapsed()));
+            WORKER.with(|worker| worker.refusals.earn_for_item(since.elapsed()));
         }
     }
 }
@@ -265,13 +239,8 @@ struct Worker {
     busy_since: Cell<Option<Instant>>,
     /// How long a late worker had nothing to do, less a part of the time in which it had.
     idle: Cell<Duration>,
-    /// What HTTP/2 costs for a call.
-    http2: Cell<Duration>,
-    /// Time that refusals may take.
-    saved: Cell<Duration>,
+    refusals: Refusals,
     last_refusal: Cell<Instant>,
-    untold_refusals: Cell<u64>,
-    told: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -288,11 +257,8 @@ impl Worker {
             idle_since: Cell::new(None),
             busy_since: Cell::new(None),
             idle: Cell::new(Duration::ZERO),
-            http2: Cell::new(MOST_HTTP2),
-            saved: Cell::new(MOST_SAVED),
+            refusals: Refusals::new(),
             last_refusal: Cell::new(now),
-            untold_refusals: Cell::new(0),
-            told: Cell::new(None),
         }
     }
 
@@ -334,7 +300,7 @@ impl Worker {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
         let late = self.is_late(|| now);
-        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(self.http2.get()) {
+        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(Refusals::take) {
             return None;
         }
         self.queued.set(place);
@@ -352,14 +318,14 @@ impl Worker {
             return Some(Begun(None));
         }
         let too_old = queued.place > ALWAYS_QUEUED && in_queue > TOO_OLD;
-        if too_old && self.refuse(self.http2.get()) { None } else { Some(Begun(Some(now))) }
+        if too_old && self.refuse(Refusals::take) { None } else { Some(Begun(Some(now))) }
     }
 
     fn begin_item(&self) -> Option<Begun> {
         if !self.is_late(Instant::now) {
             return Some(Begun(None));
         }
-        if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
+        if self.last_wait.get() > STREAMS_TURN && self.refuse(Refusals::take_for_item) {
             return None;
         }
         Some(Begun(Some(Instant::now())))
@@ -389,37 +355,15 @@ impl Worker {
         }
     }
 
-    /// A turn of a connection in which so many calls were looked at has taken so long.
-    fn measure_http2(&self, took: Duration, calls: u32) {
-        if let Some(each) = took.checked_div(calls) {
-            self.http2.set((self.http2.get() * 7 + each.min(MOST_HTTP2)) / 8);
-        }
-    }
-
-    /// Whether there is time left for a refusal that costs so much. Takes it.
-    fn refuse(&self, cost: Duration) -> bool {
-        let Some(left) = self.saved.get().checked_sub(cost) else { return false };
-        self.saved.set(left);
+    /// Whether there is time for a refusal, which is taken then.
+    fn refuse(&self, take: impl FnOnce(&Refusals, Instant) -> bool) -> bool {
         // Exact enough, and no look at the clock.
-        self.last_refusal.set(self.last_turn.get());
-        Shed::Late.count();
-        self.tell();
-        true
-    }
-
-    fn earn(&self, worked: Duration) {
-        let part = if worked < WORTH_REFUSING { PART_OF_REFUSALS } else { LARGER_PART_OF_REFUSALS };
-        self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (part - 1)));
-    }
-
-    fn tell(&self) {
-        let (now, refused) = (self.last_turn.get(), self.untold_refusals.get() + 1);
-        self.untold_refusals.set(refused);
-        if self.told.get().is_none_or(|told| now.duration_since(told) > LOGGED_EVERY) {
-            tracing::warn!(refused, "calls are refused: more is asked of this worker than it can do");
-            self.untold_refusals.set(0);
-            self.told.set(Some(now));
+        let now = self.last_turn.get();
+        let refuses = take(&self.refusals, now);
+        if refuses {
+            self.last_refusal.set(now);
         }
+        refuses
     }
 }
 
@@ -493,7 +437,7 @@ mod tests {
                     self.refused += 1;
                     self.now += self.refusal;
                     if !self.refusal.is_zero() {
-                        self.worker.measure_http2(self.refusal, 1);
+                        self.worker.refusals.measure(self.refusal, 1);
                     }
                 }
             }
@@ -513,7 +457,7 @@ mod tests {
             };
             self.now += cost;
             if late.is_some() {
-                self.worker.earn(cost + self.worker.http2.get());
+                self.worker.refusals.earn(cost);
             }
             self.served += 1;
             true
@@ -621,16 +565,6 @@ mod tests {
     }
 
     #[test]
-    fn refusals_never_get_more_than_their_part_of_the_time() {
-        for (cost, part) in [(MS / 100, PART_OF_REFUSALS), (MS / 4, LARGER_PART_OF_REFUSALS)] {
-            let mut scene = Scene::new();
-            scene.load(1_000 * MS, cost / 50, cost);
-            let (refusing, working) = (MOST_HTTP2 * scene.refused, (cost + MOST_HTTP2) * scene.served);
-            assert!(scene.refused > 0 && refusing - MOST_SAVED < working / (part - 1), "{cost:?}: {refusing:?}");
-        }
-    }
-
-    #[test]
     fn what_refusals_cost_is_measured_so_that_they_get_all_of_their_part() {
         // Ten times what it can do. At the most that a refusal may cost, all of them are more than their part.
         for (refusal, kept_up) in [(MS / 200, true), (MS / 50, false)] {
@@ -640,19 +574,6 @@ mod tests {
             scene.load(1_000 * MS, every, cost);
             assert_eq!(scene.longest < 2 * QUEUE, kept_up, "{refusal:?}: {:?}", scene.longest);
         }
-    }
-
-    #[test]
-    fn a_turn_in_which_the_system_stops_the_worker_tells_little_of_what_refusals_cost() {
-        let worker = Worker::new();
-        for _ in 0..60 {
-            worker.measure_http2(12 * MS / 1_000, 3);
-        }
-        assert!(worker.http2.get().abs_diff(4 * MS / 1_000) < MS / 10_000, "{:?}", worker.http2.get());
-        worker.measure_http2(600 * MS, 1);
-        // A turn without calls, whatever it took.
-        worker.measure_http2(MS, 0);
-        assert!(worker.http2.get() < 5 * MS / 1_000, "{:?}", worker.http2.get());
     }
 
     #[test]

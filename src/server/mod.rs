@@ -30,6 +30,7 @@ pub mod lateness;
 mod limits;
 mod memory;
 mod peer;
+mod refusals;
 mod request;
 mod stream;
 mod tls;
