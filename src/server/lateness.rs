@@ -12,7 +12,7 @@
 //!
 //! Only so many are refused as there is [time](Refusals) for.
 //!
-//! A worker is a thread, so all of this is of its thread and costs a call two looks at the clock.
+//! A worker is a thread, so all of this is of its thread, and costs a call two looks at the clock as long as it is in time.
 
 use super::refusals::Refusals;
 use std::{
@@ -198,6 +198,12 @@ pub(super) fn pretend(queued: u32) -> impl Drop {
         worker.last_turn.set(Instant::now());
     });
     Pretence
+}
+
+/// What HTTP/2 is measured to cost for a call.
+#[cfg(test)]
+pub(super) fn cost_of_one() -> Duration {
+    WORKER.with(|worker| worker.refusals.cost_of_one())
 }
 
 /// How long a call that arrives now has waited unread.
@@ -566,13 +572,17 @@ mod tests {
 
     #[test]
     fn what_refusals_cost_is_measured_so_that_they_get_all_of_their_part() {
-        // Ten times what it can do. At the most that a refusal may cost, all of them are more than their part.
-        for (refusal, kept_up) in [(MS / 200, true), (MS / 50, false)] {
+        // Twelve times what it can do. At the most that is counted for a refusal, all of them are more than their part.
+        for (refusal, kept_up) in [(MS / 250, true), (MS / 50, false)] {
             let mut scene = Scene { refusal, ..Scene::new() };
-            let (every, cost) = (MS * 3 / 100, MS * 3 / 10);
+            let (every, cost) = (MS / 40, MS * 3 / 10);
             scene.load(2_000 * MS, every, cost);
             scene.load(1_000 * MS, every, cost);
             assert_eq!(scene.longest < 2 * QUEUE, kept_up, "{refusal:?}: {:?}", scene.longest);
+            if kept_up {
+                let (refusing, working) = (refusal * scene.refused, (refusal + cost) * scene.served);
+                assert!(refusing < working / 3, "{refusing:?} beside {working:?}");
+            }
         }
     }
 

@@ -21,8 +21,9 @@ const LARGER_PART: u32 = 4;
 /// What a call costs for whose sake a dozen others are refused rather than let wait.
 const WORTH_REFUSING: Duration = Duration::from_micros(200);
 
-/// The most that is taken for what HTTP/2 costs for a call, refused or not: when each comes on another connection. What
-/// it does cost is [measured](Refusals::measure), as it differs by machine and by how many come together.
+/// The most that is counted for what HTTP/2 costs for a call, refused or not: when each comes on another connection. What
+/// it does cost is [measured](Refusals::measure), as it differs by machine and by how many come together, and is no more
+/// where something else was done in the turn of a connection, or the system stopped the worker in it.
 const MOST_HTTP2: Duration = Duration::from_micros(10);
 
 /// What a request of a stream costs that is refused.
@@ -49,11 +50,18 @@ impl Refusals {
         Self { http2: Cell::new(MOST_HTTP2), saved: Cell::new(MOST_SAVED), untold: Cell::new(0), told: Cell::new(None) }
     }
 
-    /// A turn of a connection in which so many calls were looked at, and none was worked at, has taken so long.
+    /// A turn of a connection in which so many calls were looked at, nearly all to be refused or to wait for their own turn,
+    /// has taken so long.
     pub(super) fn measure(&self, took: Duration, calls: u32) {
         if let Some(each) = took.checked_div(calls) {
-            self.http2.set((self.http2.get() * 7 + each.min(MOST_HTTP2)) / 8);
+            // Weighed one to seven with what was known.
+            self.http2.set((self.http2.get() * 7 + each.clamp(ITEM, MOST_HTTP2)) / 8);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cost_of_one(&self) -> Duration {
+        self.http2.get()
     }
 
     /// A call was worked at for so long.
@@ -138,5 +146,10 @@ mod tests {
         // A turn without calls, whatever it took.
         refusals.measure(1_000 * US, 0);
         assert!(refusals.http2.get() < 5 * US, "{:?}", refusals.http2.get());
+        // A clock that stands still makes nothing free.
+        for _ in 0..200 {
+            refusals.measure(Duration::ZERO, 1);
+        }
+        assert!(refusals.http2.get() >= ITEM, "{:?}", refusals.http2.get());
     }
 }
