@@ -418,7 +418,7 @@ impl Marks {
         found.add(last);
         match (found.rare == [0; BLOCK], found.percent == [0; BLOCK]) {
             (true, true) => Self(0),
-            (true, false) => Self(Self::PERCENT),
+            (true, false) if memchr(b'\'', bytes).is_none() => Self(Self::PERCENT),
             _ => by_byte(),
         }
     }
@@ -439,15 +439,15 @@ struct Found {
 }
 
 impl Found {
-    /// Looks for some bytes that differ in one bit together, which takes `^` for another with them.
+    /// Looks for bytes that differ in one bit together, which takes `^` and `'` for others with them.
     #[inline]
     fn add(&mut self, block: &[u8; BLOCK]) {
-        for (at, &byte) in block.iter().enumerate() {
+        for (at, byte) in block.iter().copied().enumerate() {
             let pair = byte & !2;
-            let rare = (pair == b'<') | (pair == b'\\') | (byte & !0x20 == b'@') | (byte == b'"') | (byte == b'\'');
+            let rare = (pair == b'<') | (pair == b'\\') | (byte & !0x20 == b'@') | (byte == b'"');
             let beyond_printable = byte.wrapping_sub(b'!').saturating_sub(b'~' - b'!');
             self.rare[at] |= u8::from(rare) | beyond_printable;
-            self.percent[at] |= u8::from(byte == b'%');
+            self.percent[at] |= u8::from(pair == b'%');
         }
     }
 }
