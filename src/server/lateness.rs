@@ -615,6 +615,8 @@ mod tests {
             }
             assert_eq!(worker.begin_item().is_none(), wait > STREAMS_TURN, "{wait:?}");
         }
+        // Each costs next to nothing.
+        assert!((0..10_000).all(|_| worker.begin_item().is_none()));
         // Refused as long as its queue is long.
         worker.observe(MS, now);
         assert!(worker.begin_item().is_some());

@@ -136,6 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_saved_than_the_first_refusals_take() {
+        let (refusals, now) = (Refusals::new(), Instant::now());
+        type Take = fn(&Refusals, Instant) -> bool;
+        for (take, cost) in [(Refusals::take as Take, MOST_HTTP2), (Refusals::take_for_item, ITEM)] {
+            (0..1_000).for_each(|_| refusals.earn(1_000 * US));
+            let taken = std::iter::repeat_with(|| take(&refusals, now)).take_while(|taken| *taken).count();
+            assert_eq!(cost * taken as u32, MOST_SAVED);
+        }
+    }
+
+    #[test]
     fn a_turn_in_which_the_system_stops_the_worker_tells_little_of_what_refusals_cost() {
         let refusals = Refusals::new();
         for _ in 0..60 {
