@@ -226,9 +226,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 #[cfg(test)]
 mod tests {
     use super::{super::drain::Phases, *};
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// A stream whose peer has begun, and that peer.
+    async fn begun(phases: &Phases) -> (DuplexStream, Guarded<DuplexStream>) {
+        let (mut peer, stream) = duplex(64);
+        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
+        peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
+        guarded.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        (peer, guarded)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_drips_bytes_gets_no_more_time() {
@@ -248,11 +257,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_the_preface_a_peer_may_be_silent() {
-        let (mut peer, stream) = duplex(64);
         let phases = Phases::new();
-        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
-        peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
-        guarded.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let (_peer, mut guarded) = begun(&phases).await;
         phases.enter(super::super::drain::Phase::Draining);
         tokio::time::timeout(TIMEOUT * 10, guarded.read_u8()).await.expect_err("still waiting");
     }
@@ -412,11 +418,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_slowly_is_not() {
-        let (mut peer, stream) = duplex(64);
-        let phases = Phases::new();
-        let mut guarded = Guarded::new(stream, TIMEOUT, &phases.subscribe());
-        peer.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();
-        guarded.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let (mut peer, mut guarded) = begun(&Phases::new()).await;
         let mut frame = bytes::Buf::chain(&[0; 100][..], &[0; 900][..]);
         let write = guarded.write_all_buf(&mut frame);
         let read = async {

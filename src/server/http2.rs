@@ -244,16 +244,16 @@ mod tests {
     #[tokio::test]
     async fn what_a_call_costs_is_measured_in_the_turns_of_a_late_worker_in_which_calls_came() {
         let done = Count::default();
-        let before = lateness::cost_of_one();
+        let before = lateness::http2();
         let quick = async || turn([0; 20].map(|after| call(&done, after)), &done).await;
         quick().await;
-        assert_eq!(lateness::cost_of_one(), before, "a worker in time");
+        assert_eq!(lateness::http2(), before, "a worker in time");
         let _late = lateness::pretend(0);
         turn([], &done).await;
-        assert_eq!(lateness::cost_of_one(), before, "no calls");
+        assert_eq!(lateness::http2(), before, "no calls");
         // The system may stop the worker in any of them.
         for _ in 0..1_000 {
-            if lateness::cost_of_one() < before {
+            if lateness::http2() < before {
                 return;
             }
             quick().await;

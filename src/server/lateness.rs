@@ -14,7 +14,7 @@
 //!
 //! A worker is a thread, so all of this is of its thread, and costs a call two looks at the clock as long as it is in time.
 
-use super::refusals::Refusals;
+use super::refusals::{ITEM, Refusals};
 use std::{
     cell::Cell,
     task::{Context, Poll},
@@ -131,14 +131,14 @@ impl Begun {
     /// The work of this turn is done.
     pub fn end(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.refusals.earn(since.elapsed()));
+            WORKER.with(|worker| worker.refusals.earn(since.elapsed() + worker.refusals.http2()));
         }
     }
 
     /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
     pub fn end_item(self) {
         if let Some(since) = self.0 {
-            WORKER.with(|worker| worker.refusals.earn_for_item(since.elapsed()));
+            WORKER.with(|worker| worker.refusals.earn(since.elapsed()));
         }
     }
 }
@@ -202,8 +202,8 @@ pub(super) fn pretend(queued: u32) -> impl Drop {
 
 /// What HTTP/2 is measured to cost for a call.
 #[cfg(test)]
-pub(super) fn cost_of_one() -> Duration {
-    WORKER.with(|worker| worker.refusals.cost_of_one())
+pub(super) fn http2() -> Duration {
+    WORKER.with(|worker| worker.refusals.http2())
 }
 
 /// How long a call that arrives now has waited unread.
@@ -306,7 +306,7 @@ impl Worker {
         let place = self.queued.get() + 1;
         let too_long = || self.wait_each.get().saturating_mul(place) > QUEUE;
         let late = self.is_late(|| now);
-        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(Refusals::take) {
+        if late && place > ALWAYS_QUEUED && too_long() && self.refuse(self.refusals.http2()) {
             return None;
         }
         self.queued.set(place);
@@ -324,14 +324,14 @@ impl Worker {
             return Some(Begun(None));
         }
         let too_old = queued.place > ALWAYS_QUEUED && in_queue > TOO_OLD;
-        if too_old && self.refuse(Refusals::take) { None } else { Some(Begun(Some(now))) }
+        if too_old && self.refuse(self.refusals.http2()) { None } else { Some(Begun(Some(now))) }
     }
 
     fn begin_item(&self) -> Option<Begun> {
         if !self.is_late(Instant::now) {
             return Some(Begun(None));
         }
-        if self.last_wait.get() > STREAMS_TURN && self.refuse(Refusals::take_for_item) {
+        if self.last_wait.get() > STREAMS_TURN && self.refuse(ITEM) {
             return None;
         }
         Some(Begun(Some(Instant::now())))
@@ -361,11 +361,11 @@ impl Worker {
         }
     }
 
-    /// Whether there is time for a refusal, which is taken then.
-    fn refuse(&self, take: impl FnOnce(&Refusals, Instant) -> bool) -> bool {
+    /// Whether there is time for a refusal that costs so much, which is taken then.
+    fn refuse(&self, cost: Duration) -> bool {
         // Exact enough, and no look at the clock.
         let now = self.last_turn.get();
-        let refuses = take(&self.refusals, now);
+        let refuses = self.refusals.take(cost, now);
         if refuses {
             self.last_refusal.set(now);
         }
@@ -463,7 +463,7 @@ mod tests {
             };
             self.now += cost;
             if late.is_some() {
-                self.worker.refusals.earn(cost);
+                self.worker.refusals.earn(cost + self.worker.refusals.http2());
             }
             self.served += 1;
             true

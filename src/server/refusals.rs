@@ -1,10 +1,12 @@
 //! What refusals may cost a late worker, and what they do cost it.
 //!
 //! A refusal costs more than half of what the cheapest call costs, as HTTP/2 has to be spoken for both. So refusals get a
-//! [part](PART) of the worker's time and no more: what cannot be refused within that part is served, and what cannot be
-//! served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that refused all it could would be
-//! busy with nothing else. Calls that cost [much more](WORTH_REFUSING) than a refusal spare a [larger
-//! part](LARGER_PART), as that keeps everybody's wait short under several times the load.
+//! [part](PART) of the worker's time, at what they are measured to cost: what cannot be refused within that part is
+//! served, and what cannot be served yet waits where HTTP/2's limit of streams holds it, at the caller. A worker that
+//! refused all it could would be busy with nothing else. Calls that cost [much more](WORTH_REFUSING) than a refusal spare
+//! a [larger part](LARGER_PART), as that keeps everybody's wait short under several times the load.
+//!
+//! Whether a worker is late, and whose turn to be refused it is, is never decided here: see [`super::lateness`].
 
 use crate::telemetry::metrics::Shed;
 use std::{
@@ -27,7 +29,7 @@ const WORTH_REFUSING: Duration = Duration::from_micros(200);
 const MOST_HTTP2: Duration = Duration::from_micros(10);
 
 /// What a request of a stream costs that is refused.
-const ITEM: Duration = Duration::from_nanos(500);
+pub(super) const ITEM: Duration = Duration::from_nanos(500);
 
 /// The most time that is saved up, so that the first refusals are told at once.
 const MOST_SAVED: Duration = Duration::from_millis(20);
@@ -59,37 +61,19 @@ impl Refusals {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn cost_of_one(&self) -> Duration {
+    /// What HTTP/2 costs for a call, which is what it costs to refuse one.
+    pub(super) fn http2(&self) -> Duration {
         self.http2.get()
     }
 
-    /// A call was worked at for so long.
+    /// Something was worked at for so long, HTTP/2 included.
     pub(super) fn earn(&self, worked: Duration) {
-        self.earn_for(worked + self.http2.get());
-    }
-
-    /// The same for a request of a stream, which shares what HTTP/2 costs with many others.
-    pub(super) fn earn_for_item(&self, worked: Duration) {
-        self.earn_for(worked);
-    }
-
-    fn earn_for(&self, worked: Duration) {
         let part = if worked < WORTH_REFUSING { PART } else { LARGER_PART };
         self.saved.set(MOST_SAVED.min(self.saved.get() + worked / (part - 1)));
     }
 
-    /// Whether there is time left to refuse a call. Takes it.
-    pub(super) fn take(&self, now: Instant) -> bool {
-        self.take_time(self.http2.get(), now)
-    }
-
-    /// Whether there is time left to refuse a request of a stream. Takes it.
-    pub(super) fn take_for_item(&self, now: Instant) -> bool {
-        self.take_time(ITEM, now)
-    }
-
-    fn take_time(&self, cost: Duration, now: Instant) -> bool {
+    /// Whether there is time left for a refusal that costs so much. Takes it, and counts the refusal.
+    pub(super) fn take(&self, cost: Duration, now: Instant) -> bool {
         let Some(left) = self.saved.get().checked_sub(cost) else { return false };
         self.saved.set(left);
         Shed::Late.count();
@@ -120,13 +104,13 @@ mod tests {
             let (refusals, now) = (Refusals::new(), Instant::now());
             let mut refused = 0;
             let mut refuse_all = || {
-                while refusals.take(now) {
+                while refusals.take(refusals.http2(), now) {
                     refused += 1;
                 }
             };
             refuse_all();
             for _ in 0..1_000 {
-                refusals.earn(cost);
+                refusals.earn(cost + refusals.http2());
                 refuse_all();
             }
             let (refusing, working) = (MOST_HTTP2 * refused, (cost + MOST_HTTP2) * 1_000);
@@ -138,10 +122,9 @@ mod tests {
     #[test]
     fn no_more_is_saved_than_the_first_refusals_take() {
         let (refusals, now) = (Refusals::new(), Instant::now());
-        type Take = fn(&Refusals, Instant) -> bool;
-        for (take, cost) in [(Refusals::take as Take, MOST_HTTP2), (Refusals::take_for_item, ITEM)] {
+        for cost in [refusals.http2(), ITEM] {
             (0..1_000).for_each(|_| refusals.earn(1_000 * US));
-            let taken = std::iter::repeat_with(|| take(&refusals, now)).take_while(|taken| *taken).count();
+            let taken = std::iter::repeat_with(|| refusals.take(cost, now)).take_while(|taken| *taken).count();
             assert_eq!(cost * taken as u32, MOST_SAVED);
         }
     }
