@@ -17,6 +17,7 @@
 
 use super::{
     drain::Drain,
+    keepalive::Heard,
     lateness,
     limits::{LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
@@ -56,6 +57,7 @@ pub(super) fn with_another_turn<R>(poll: impl FnOnce() -> R) -> R {
 /// A stream whose peer must begin in time, and read.
 pub(super) struct Guarded<T> {
     stream: T,
+    heard: Heard,
     // Boxed and dropped after the preface: most of a connection's life needs none of it.
     opening: Option<Box<Opening>>,
     /// When writing fails; `None` as long as the kernel takes what is written.
@@ -85,7 +87,14 @@ impl<T> Guarded<T> {
     pub(super) fn new(stream: T, timeout: Duration, drain: &Drain) -> Self {
         let opening =
             Opening { missing_bytes: PREFACE_BYTES, timeout: Box::pin(sleep(timeout)), drain: Box::pin(drain.begun()) };
-        Self { stream, opening: Some(Box::new(opening)), stalled: None, turn: READ_TURN, left: READ_TURN, rest: None }
+        let opening = Some(Box::new(opening));
+        let heard = Heard::default();
+        Self { stream, heard, opening, stalled: None, turn: READ_TURN, left: READ_TURN, rest: None }
+    }
+
+    /// Is told whenever the peer has said something.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// Passes on how writing went, and fails when it has not gone on for too long.
@@ -103,7 +112,7 @@ impl<T> Guarded<T> {
 }
 
 /// Ready once the worker has looked after everybody else and asked the driver what else there is. Not before, however
-/// often it is polled: hyper polls a connection again for each call that came on it. What is read then has waited.
+/// often it is polled: a connection is polled again for each call that came on it. What is read then has waited.
 fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
     struct Turn {
         is_over: AtomicBool,
@@ -168,6 +177,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         let read = pin!((&mut this.stream).take(room as u64)).poll_read(cx, buffer);
         let bytes = buffer.filled().len() - had;
         if read.is_ready() {
+            this.heard.note();
             this.left -= bytes;
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {

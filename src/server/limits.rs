@@ -73,8 +73,8 @@ impl Default for Places {
     }
 }
 
-/// Calls in progress on one connection. Enough to fill several cores from one client; hyper's default of 200 and
-/// grpc-go's of 100 are of the same order.
+/// Calls in progress on one connection. Enough to fill several cores from one client; the defaults of others (200 in
+/// hyper, 100 in grpc-go) are of the same order.
 pub(super) const MAX_CONCURRENT_STREAMS: u32 = 256;
 
 /// Streams that this side reset because of the peer's errors before the connection is closed: CVE-2024-2758 and its

@@ -22,10 +22,12 @@
 //! ```
 mod accept;
 mod admission;
+mod call;
 mod connection;
 mod drain;
 mod guard;
 mod http2;
+mod keepalive;
 pub mod lateness;
 mod limits;
 mod memory;
@@ -34,6 +36,7 @@ mod refusals;
 mod request;
 mod stream;
 mod tls;
+mod turns;
 mod unread;
 mod web;
 mod worker;

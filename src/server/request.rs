@@ -7,8 +7,8 @@
 
 use super::limits::{MAX_UNWANTED_REQUESTS, REST_OF_REQUEST, STREAM_WINDOW};
 use bytes::{Buf, Bytes};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use h2::RecvStream;
+use http_body::{Body, Frame};
 use std::{
     cell::Cell,
     future::Future,
@@ -30,35 +30,45 @@ thread_local! {
 #[derive(Debug)]
 pub struct RequestBody {
     /// `None` once it has ended.
-    rest: Option<Incoming>,
+    rest: Option<RecvStream>,
 }
 
 impl RequestBody {
-    pub(super) const fn new(incoming: Incoming) -> Self {
-        Self { rest: Some(incoming) }
+    pub(super) const fn new(rest: RecvStream) -> Self {
+        Self { rest: Some(rest) }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(rest).poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
+        let frame = ready!(poll_next(rest, cx));
+        if !matches!(frame, Some(Ok(_))) || rest.is_end_stream() {
             self.rest = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.rest.as_ref().is_none_or(RecvStream::is_end_stream)
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+/// The next frame of a request, for which its peer may send another one.
+fn poll_next(rest: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    let Some(data) = ready!(rest.poll_data(cx)) else {
+        return rest
+            .poll_trailers(cx)
+            .map(|trailers| trailers.transpose().map(|trailers| trailers.map(Frame::trailers)));
+    };
+    if let Ok(data) = &data {
+        // Fails only for more than has come.
+        let _ = rest.flow_control().release_capacity(data.len());
     }
+    Poll::Ready(Some(data.map(Frame::data)))
 }
 
 impl Drop for RequestBody {
@@ -103,7 +113,7 @@ impl Drop for Place {
 
 /// Ready when a request has ended, or went on for longer than what its peer can have sent before it heard the answer.
 struct Unwanted {
-    rest: Incoming,
+    rest: RecvStream,
     left: usize,
 }
 
@@ -111,10 +121,13 @@ impl Future for Unwanted {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+        while let Some(Ok(frame)) = ready!(poll_next(&mut self.rest, cx)) {
             let bytes = frame.data_ref().map_or(0, Buf::remaining).max(LEAST_COUNTED);
             let Some(left) = self.left.checked_sub(bytes) else { break };
             self.left = left;
+            if self.rest.is_end_stream() {
+                break;
+            }
         }
         Poll::Ready(())
     }

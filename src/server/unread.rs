@@ -5,6 +5,9 @@
 //! answer that could go on if only its peer read says since when it waits. An answer that waits for us, such as a stream
 //! of events without an event, does not wait for its peer.
 //!
+//! A [`Call`](super::call::Call) knows when its answer waits. Those of the pages, which hyper sends, are [`Counting`] their
+//! answers: what was given and is not asked on for waits.
+//!
 //! Time is counted in ages of the connection rather than by a clock for each answer: entering and leaving cost an
 //! addition, and the connection looks once in an age. Bytes that the kernel does not take are the matter of
 //! [`super::guard`].
@@ -45,6 +48,13 @@ impl Unread {
                 return;
             }
         }
+    }
+
+    /// Counts an answer that waits for its peer from now on, until what this returns is dropped.
+    pub(super) fn begin_waiting(&self) -> Waiting {
+        let slot = self.0.now.load(Ordering::Relaxed) % UNREAD_AGES;
+        self.0.waiting[slot].fetch_add(1, Ordering::Relaxed);
+        Waiting { unread: self.clone(), slot }
     }
 
     /// Counts the answers of this service.
@@ -94,9 +104,8 @@ impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for Answering<F> {
         let answered = ready!(this.call.poll(cx));
         Poll::Ready(answered.map(|response| {
             response.map(|body| {
-                let mut waiting = Waiting { unread: this.unread.clone(), since: None };
-                waiting.begin();
-                Answer { body, waiting }
+                let unread = this.unread.clone();
+                Answer { body, waiting: Some(unread.begin_waiting()), unread }
             })
         }))
     }
@@ -106,7 +115,8 @@ pin_project! {
     /// The body of an answer. It waits for its peer whenever it has given a part and is not asked for the next.
     pub(super) struct Answer<B> {
         #[pin] body: B,
-        waiting: Waiting,
+        unread: Unread,
+        waiting: Option<Waiting>,
     }
 }
 
@@ -116,10 +126,10 @@ impl<B: Body> Body for Answer<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        this.waiting.end();
+        *this.waiting = None;
         let frame = this.body.poll_frame(cx);
         if let Poll::Ready(Some(_)) = &frame {
-            this.waiting.begin();
+            *this.waiting = Some(this.unread.begin_waiting());
         }
         frame
     }
@@ -133,29 +143,15 @@ impl<B: Body> Body for Answer<B> {
     }
 }
 
-/// Whether one answer waits, and since which age.
-struct Waiting {
+/// An answer that waits, and the age in which it began to.
+pub(super) struct Waiting {
     unread: Unread,
-    since: Option<usize>,
-}
-
-impl Waiting {
-    fn begin(&mut self) {
-        let slot = self.unread.0.now.load(Ordering::Relaxed) % UNREAD_AGES;
-        self.unread.0.waiting[slot].fetch_add(1, Ordering::Relaxed);
-        self.since = Some(slot);
-    }
-
-    fn end(&mut self) {
-        if let Some(slot) = self.since.take() {
-            self.unread.0.waiting[slot].fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+    slot: usize,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.end();
+        self.unread.0.waiting[self.slot].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
