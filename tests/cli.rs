@@ -16,6 +16,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tonic_types::{ErrorDetails, StatusExt};
+use tracing::level_filters::STATIC_MAX_LEVEL;
 
 #[path = "cli/apply.rs"]
 mod apply;
@@ -1290,7 +1291,7 @@ mod serve {
         let key = private(file(&dir, "signing.pem", &run(&["keygen", "signing"]).stdout));
         let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0", "--store", "memory:"];
         let mut command = waypost();
-        command.args(serve).args(["--log", "trace", "--signing-key-file", text(&key)]);
+        command.args(serve).args(["--log", &STATIC_MAX_LEVEL.to_string(), "--signing-key-file", text(&key)]);
         let mut server = Server::spawn_logging(&mut command, fs::File::create(&log).unwrap());
         server.run(&["merchant", "set", "demo", "--sign-returns", "--name", "Secret Shop"]);
         let order = MERCADO_PAGO.replace("/success", "/success?q=secret-query&r={{external_reference}}");
@@ -1310,7 +1311,10 @@ mod serve {
         assert!(server.process.wait().unwrap().success());
 
         let log = fs::read_to_string(log).unwrap();
-        assert!(log.contains("TRACE") && log.contains("h2"), "the log has less than everything");
+        assert!(
+            log.contains(&STATIC_MAX_LEVEL.to_string().to_uppercase()) && log.contains("h2"),
+            "the log has less than everything"
+        );
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let payload = signed.split_once('.').unwrap().1;
         let key = fs::read_to_string(&key).unwrap();

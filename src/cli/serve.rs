@@ -13,6 +13,7 @@ use std::{
     str::FromStr,
     time::Duration,
 };
+use tracing::level_filters::STATIC_MAX_LEVEL;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// What the help text ends with.
@@ -114,7 +115,7 @@ pub struct Serve {
     #[arg(help_heading = "Stopping")]
     pub grace: Duration,
 
-    /// What is logged: error, warn, info, debug or trace, or a list such as `warn,waypost=debug`.
+    /// What is logged: error, warn, info or debug (and trace, in builds for development), or a list such as `warn,waypost=debug`.
     #[arg(long, env = "WAYPOST_LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
     #[arg(help_heading = "Logs")]
     pub log: String,
@@ -187,6 +188,13 @@ fn log_filter(text: &str) -> Result<String, String> {
     let is_module = |word: &&str| !word.contains(['=', '[']) && LevelFilter::from_str(word).is_err();
     if let Some(word) = text.split(',').map(str::trim).find(is_module) {
         return Err(format!("has `{word}`, which is no level: {REMEDY}"));
+    }
+    let is_left_out = |part: &&str| {
+        let level = part.rsplit('=').next().and_then(|level| level.trim().parse::<LevelFilter>().ok());
+        level.is_some_and(|level| level > STATIC_MAX_LEVEL)
+    };
+    if let Some(part) = text.split(',').find(is_left_out) {
+        return Err(format!("has `{}`, of which this build says nothing: write debug", part.trim()));
     }
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),

@@ -11,6 +11,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 use tempfile::TempDir;
+use tracing::level_filters::STATIC_MAX_LEVEL;
 
 #[derive(Debug, Clone, Copy)]
 pub enum LogFormat {
@@ -68,7 +69,7 @@ impl Server {
         serve.args(["--tls-cert", "server.crt", "--tls-key", "server.key"]);
         serve.args(["--page-tls-cert", "server.crt", "--page-tls-key", "server.key"]);
         serve.args(["--credentials-file", "credentials.toml", "--page-key-file", "page.key"]);
-        serve.args(["--signing-key-file", "signing.key", "--log", "trace", "--log-format"]);
+        serve.args(["--signing-key-file", "signing.key", "--log", &STATIC_MAX_LEVEL.to_string(), "--log-format"]);
         serve.arg(match format {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
