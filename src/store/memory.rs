@@ -195,10 +195,14 @@ impl Store for MemoryStore {
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
-        let Some(session) = self.find(id) else { return Ok(None) };
+        Ok(self.session_in_memory(id))
+    }
+
+    fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
+        let session = self.find(id)?;
         let merchant = self.find_merchant(&session.merchant_id);
         let merchant = merchant.unwrap_or_else(|| Merchant::default_for(session.merchant_id.clone()).into());
-        Ok(Some(Loaded { session, merchant }))
+        Some(Loaded { session, merchant })
     }
 
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {

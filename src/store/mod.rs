@@ -68,6 +68,12 @@ pub trait Store: Send + Sync + 'static {
     ///   whatever this store removed, is gone from the next call on.
     async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError>;
 
+    /// The same of what is held in memory, where nothing has to be asked and nobody waits. `None` where the store has to be
+    /// asked, or would rather be.
+    ///
+    /// - **L5** What it finds is what [`Store::session`] would load.
+    fn session_in_memory(&self, id: SessionId) -> Option<Loaded>;
+
     /// Replaces the state of a session whose version is one less than that of the new state.
     ///
     /// - **R1** If that state still stands, it is replaced; otherwise nothing is written: [`Replaced::Stale`].

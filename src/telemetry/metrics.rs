@@ -157,7 +157,7 @@ pub static STORE_OPERATION_DURATION: Histogram<{ OPERATIONS.len() }> = Histogram
     &SECONDS,
     About {
         name: "waypost_store_operation_duration_seconds",
-        help: "Time that the store took for an operation, successful or not, its queue and its retries included.",
+        help: "Time that the store took for an operation, successful or not, its queue and its retries included; 0 for a session that it holds in memory.",
         labels: &[OPERATION],
     },
 );

@@ -69,6 +69,10 @@ impl Store for Awkward {
         self.inner.session(id).await
     }
 
+    fn session_in_memory(&self, _: SessionId) -> Option<Loaded> {
+        None
+    }
+
     async fn create(&self, session: Session) -> Result<Created, StoreError> {
         self.inner.create(session).await
     }

@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::{Barrier, mpsc};
 use waypost::{
     model::{Ending, Kind, Merchant, Outcome, Session, SessionId, Timestamp, limits},
-    store::{Created, Imported, Record, Replaced, Store, StoreError, postgres::SETTINGS_AGE},
+    store::{Created, Imported, Loaded, Record, Replaced, Store, StoreError, postgres::SETTINGS_AGE},
 };
 
 /// Calls that race in one test.
@@ -54,6 +54,7 @@ macro_rules! store_contract {
             l2_an_outcome_that_one_handle_acknowledged_is_what_the_other_loads,
             l3_another_handle_knows_settings_in_time,
             l4_a_session_that_succeeded_and_was_removed_is_gone,
+            l5_what_is_held_in_memory_is_what_would_be_loaded,
             r1_the_state_that_stands_is_replaced,
             r1_a_state_that_does_not_stand_any_more_is_stale_and_nothing_is_written,
             r2_of_racing_replacements_exactly_one_is_done,
@@ -105,8 +106,26 @@ async fn create(store: &Arc<dyn Store>, draft: &Draft) -> Session {
     session
 }
 
+/// By either way, which find the same (L5).
+async fn load(store: &Arc<dyn Store>, id: SessionId) -> Option<Loaded> {
+    let loaded = store.session(id).await.expect("loaded");
+    if let Some(held) = store.session_in_memory(id) {
+        let loaded = loaded.as_ref().expect("what is held is there");
+        assert_eq!((&held.session, &held.merchant), (&loaded.session, &loaded.merchant));
+    }
+    loaded
+}
+
+/// As use cases do, while others write.
+async fn load_now(store: &Arc<dyn Store>, id: SessionId) -> Loaded {
+    match store.session_in_memory(id) {
+        Some(held) => held,
+        None => store.session(id).await.expect("loaded").expect("there"),
+    }
+}
+
 async fn session(store: &Arc<dyn Store>, id: SessionId) -> Option<Session> {
-    store.session(id).await.expect("loaded").map(|loaded| (*loaded.session).clone())
+    load(store, id).await.map(|loaded| (*loaded.session).clone())
 }
 
 async fn by_key(store: &Arc<dyn Store>, merchant: &str, kind: Kind, key: &str) -> Option<Session> {
@@ -357,13 +376,13 @@ pub async fn l1_a_session_that_was_never_saved_is_none(fixture: impl Fixture) {
 pub async fn l2_a_merchant_that_was_never_written_has_the_defaults(fixture: impl Fixture) {
     let store = fixture.store();
     let created = create(&store, &draft().of("m1")).await;
-    let loaded = store.session(created.id).await.expect("loaded").expect("there");
+    let loaded = load(&store, created.id).await.expect("there");
     assert_eq!(*loaded.merchant, Merchant::default_for(merchant_id("m1")));
     assert_eq!(store.replace_merchant(merchant("m2", 1)).await.expect("replaced"), Replaced::Done);
-    let loaded = store.session(created.id).await.expect("loaded").expect("there");
+    let loaded = load(&store, created.id).await.expect("there");
     assert_eq!(*loaded.merchant, Merchant::default_for(merchant_id("m1")));
     assert_eq!(store.replace_merchant(merchant("m1", 1)).await.expect("replaced"), Replaced::Done);
-    let loaded = store.session(created.id).await.expect("loaded").expect("there");
+    let loaded = load(&store, created.id).await.expect("there");
     assert_eq!(*loaded.merchant, merchant("m1", 1));
 }
 
@@ -379,7 +398,7 @@ pub async fn l2_a_load_is_as_new_as_every_write_acknowledged_before(fixture: imp
             tokio::spawn(async move {
                 loop {
                     let before = acknowledged.load(Ordering::SeqCst);
-                    let loaded = store.session(id).await.expect("loaded").expect("there");
+                    let loaded = load_now(&store, id).await;
                     assert!(loaded.session.version >= before, "{} was acknowledged", before);
                     // The merchant is written first, so it is never behind.
                     assert!(loaded.merchant.version >= before - 1, "{} was acknowledged", before - 1);
@@ -471,6 +490,27 @@ pub async fn l4_a_session_that_succeeded_and_was_removed_is_gone(fixture: impl F
     }
 }
 
+pub async fn l5_what_is_held_in_memory_is_what_would_be_loaded(fixture: impl Fixture) {
+    let store = fixture.store();
+    // Each look compares the two.
+    let look = async |session: &Session, settings: u64| {
+        let loaded = load(&store, session.id).await.expect("there");
+        assert_eq!((&*loaded.session, loaded.merchant.version), (session, settings));
+    };
+    let open = create(&store, &draft()).await;
+    look(&open, 0).await;
+    assert_eq!(store.replace_merchant(merchant("m1", 1)).await.expect("replaced"), Replaced::Done);
+    look(&open, 1).await;
+    let paid = recorded(&open, Outcome::Success, CREATED.plus(MICROSECOND));
+    assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+    look(&paid, 1).await;
+    assert_eq!(store.replace_merchant(merchant("m1", 2)).await.expect("replaced"), Replaced::Done);
+    look(&paid, 2).await;
+    assert_eq!(sweep(&store, EXPIRES).await, 1);
+    assert!(store.session_in_memory(paid.id).is_none());
+    assert!(store.session_in_memory(SessionId::new(Kind::Order, open.id.uuid())).is_none());
+}
+
 pub async fn l2_settings_of_a_session_that_succeeded_are_as_new_as_every_write_acknowledged_before(
     fixture: impl Fixture,
 ) {
@@ -485,7 +525,7 @@ pub async fn l2_settings_of_a_session_that_succeeded_are_as_new_as_every_write_a
             tokio::spawn(async move {
                 loop {
                     let before = acknowledged.load(Ordering::SeqCst);
-                    let loaded = store.session(id).await.expect("loaded").expect("there");
+                    let loaded = load_now(&store, id).await;
                     assert!(loaded.merchant.version >= before, "{before} was acknowledged");
                     if before == STATES {
                         break;
@@ -763,7 +803,7 @@ pub async fn x3_creates_that_race_with_the_removal_of_their_key_leave_one_sessio
         let stands = by_key(&store, "m1", Kind::Checkout, &key).await.map(|session| session.id);
         assert_eq!(stands, made.first().copied());
         for session in &later {
-            assert_eq!(store.session(session.id).await.expect("loaded").is_some(), made.contains(&session.id));
+            assert_eq!(load(&store, session.id).await.is_some(), made.contains(&session.id));
         }
     }
 }
@@ -1047,7 +1087,7 @@ pub async fn d1_what_was_acknowledged_is_there_after_close_and_reopening(mut fix
         Memory::Durable => {
             assert_eq!(session(&store, plain.id).await, Some(plain));
             assert_eq!(by_key(&store, "m1", Kind::Checkout, "k").await, Some(paid.clone()));
-            let loaded = store.session(keyed.id).await.expect("loaded").expect("there");
+            let loaded = load(&store, keyed.id).await.expect("there");
             assert_eq!(*loaded.session, paid);
             assert_eq!(*loaded.merchant, merchant("m1", 2));
             assert_eq!(store.merchant(&merchant_id("m1")).await.expect("loaded").as_deref(), Some(&merchant("m1", 2)));

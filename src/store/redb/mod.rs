@@ -243,6 +243,13 @@ impl Store for RedbStore {
         Ok(Some(Loaded { session, merchant }))
     }
 
+    fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
+        let Found::Entry(session) = self.shared.sessions.find(&id) else { return None };
+        let Found::Entry(merchant) = self.shared.merchants.find(&session.merchant_id) else { return None };
+        STORE_CACHE.add([0], 1);
+        Some(Loaded { session, merchant })
+    }
+
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let text = record::write_session(&session).into();
         self.write(|answer| Write::ReplaceSession(session.into(), text, answer)).await
