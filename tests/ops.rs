@@ -223,6 +223,26 @@ fn what_waits_counts_as_given_up_when_its_caller_goes() {
 }
 
 #[test]
+fn a_stream_counts_as_given_up_when_its_caller_goes() {
+    let server = Server::start(&["--store", "memory:"]);
+    let load = ["bench", "stream", "--duration", "1m", "--sessions", "10", "--merchant", "demo", "--connections", "1"];
+    let mut busy = waypost(&load).env("WAYPOST_SERVER", &server.grpc).stdout(Stdio::null()).spawn().expect("run");
+    let began = Instant::now();
+    let streams = r#"method="waypost.v1.RedirectService/ResolveRedirects""#;
+    let open = format!("waypost_streams_open{{{streams}}}");
+    while number(&server.metrics(), &open) < 1.0 {
+        assert!(began.elapsed() < PATIENCE, "the stream never came");
+    }
+    busy.kill().expect("killed");
+    busy.wait().expect("ended");
+    while number(&server.metrics(), &open) > 0.0 {
+        assert!(began.elapsed() < PATIENCE, "the stream went on without its caller");
+    }
+    let ended = |code| number(&server.metrics(), &format!(r#"waypost_calls_total{{{streams},code="{code}"}}"#));
+    assert_eq!(["CANCELLED", "OK", "UNKNOWN", "INTERNAL"].map(ended), [1.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
 fn the_embedded_store_tells_of_its_transactions_and_its_cache() {
     let dir = TempDir::new().expect("a directory");
     let store = format!("redb:{}", dir.path().join("waypost.redb").display());
