@@ -135,3 +135,45 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::drain::Phases, *};
+    use http_body_util::Empty;
+    use std::time::Duration;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// The types of the frames in what a server said.
+    fn types(mut said: &[u8]) -> Vec<u8> {
+        let mut types = Vec::new();
+        while let [a, b, c, kind, ..] = *said {
+            types.push(kind);
+            said = &said[9 + u32::from_be_bytes([0, a, b, c]) as usize..];
+        }
+        types
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_asked_and_told_to_go_and_its_connection_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let service = tower::service_fn(async |_: http::Request<RequestBody>| {
+            Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
+        });
+        let drain = Phases::new();
+        let life = Life { max_age: HOUR, handshake_timeout: HOUR, preface_timeout: HOUR, drain: drain.subscribe() };
+        let end = Http2::new(service).serve(stream, life).await;
+        assert!(matches!(&end, End::Failed(error) if error.to_string().contains("ping")), "{end:?}");
+        let mut said = Vec::new();
+        peer.read_to_end(&mut said).await.unwrap();
+        let (ping, goaway) = (6, 7);
+        assert!(types(&said).ends_with(&[ping, goaway]), "{:?}", types(&said));
+    }
+}
