@@ -62,7 +62,8 @@ where
         let peer = stream.peer_names();
         let stream = Guarded::new(stream, life.preface_timeout, &life.drain);
         let heard = stream.heard();
-        let handshake = self.builder.handshake(stream);
+        // Boxed, as what is moved into a future takes its place in it to the end.
+        let handshake = Box::pin(self.builder.handshake(stream));
         let service = self.service.clone();
         Box::pin(async move {
             let mut h2 = match handshake.await {
