@@ -115,7 +115,8 @@ pub struct Serve {
     #[arg(help_heading = "Stopping")]
     pub grace: Duration,
 
-    /// What is logged: error, warn, info or debug (and trace, in builds for development), or a list such as `warn,waypost=debug`.
+    /// What is logged: error, warn, info or debug (and trace, in builds for development), or a list such as
+    /// `warn,waypost=debug`.
     #[arg(long, env = "WAYPOST_LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
     #[arg(help_heading = "Logs")]
     pub log: String,

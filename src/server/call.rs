@@ -1,4 +1,7 @@
 //! A call on an HTTP/2 connection, from its request to the end of its answer.
+//!
+//! It never looks into what is asked or answered, and holds one part of an answer at most: the next is asked for when the
+//! peer has let us send the last.
 
 use super::unread::{Unread, Waiting};
 use bytes::Bytes;
@@ -85,11 +88,8 @@ where
                     }
                     let Poll::Ready(frame) = body.poll_frame(cx) else { return to.poll_reset(cx).map_ok(drop) };
                     let Some(frame) = frame else { return Poll::Ready(to.send_data(Bytes::new(), true)) };
-                    let Ok(frame) = frame else {
-                        tracing::debug!("an answer failed");
-                        to.send_reset(Reason::INTERNAL_ERROR);
-                        return Poll::Ready(Ok(()));
-                    };
+                    // What failed is the service's to tell.
+                    let Ok(frame) = frame else { return Poll::Ready(Err(Reason::INTERNAL_ERROR.into())) };
                     match frame.into_data() {
                         Ok(nothing) if nothing.is_empty() => {}
                         Ok(data) => {

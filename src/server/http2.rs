@@ -139,7 +139,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::{super::drain::Phases, *};
+    use super::{
+        super::{drain::Phases, keepalive::tests::BEGINNING},
+        *,
+    };
     use http_body_util::Empty;
     use std::time::Duration;
     use tokio::{
@@ -163,7 +166,7 @@ mod tests {
     async fn a_silent_peer_is_asked_and_told_to_go_and_its_connection_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        peer.write_all(BEGINNING).await.unwrap();
         let stream = Stream::Plain(listener.accept().await.unwrap().0);
         let service = tower::service_fn(async |_: http::Request<RequestBody>| {
             Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))

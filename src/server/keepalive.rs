@@ -1,4 +1,7 @@
 //! Asks the peer of an HTTP/2 connection that is silent whether it is there.
+//!
+//! It never reads: [`super::guard`] tells that something was, whatever it was. Nor does it end the connection, which is done
+//! by [`super::http2`].
 
 use super::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use h2::{Ping, PingPong};
@@ -66,7 +69,7 @@ impl Keepalive {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{
         super::{drain::Phases, guard::Guarded},
         *,
@@ -77,8 +80,10 @@ mod tests {
 
     const LONG: Duration = KEEPALIVE_INTERVAL.saturating_mul(10);
 
-    /// A preface with its settings, and a frame that asks for nothing: a window that opens by a byte.
-    const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// A preface with its settings.
+    pub(in crate::server) const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    /// A frame that asks for nothing: a window that opens by a byte.
     const WORD: &[u8] = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01";
 
     /// When a peer is lost that does this.

@@ -1,7 +1,8 @@
 //! The turns of an HTTP/2 connection at its worker.
 //!
 //! A call is a task of its own. While the worker is [late](lateness), a call is first looked at in the turn of its
-//! connection: what is refused then is read, refused and told together, without waiting for those that are served.
+//! connection: what is refused then is read, refused and told together, without waiting for those that are served. Who is
+//! refused is never decided here.
 
 use super::{
     guard::with_another_turn,

@@ -274,7 +274,7 @@ impl Store for PostgresStore {
         Ok(Some(Loaded { session, merchant: Arc::new(merchant) }))
     }
 
-    /// Settings are asked for before their copies grow too old, so each load has to wait for what it finds.
+    /// Copies of settings have an age, so that a load may have to read them again.
     fn session_in_memory(&self, _: SessionId) -> Option<Loaded> {
         None
     }
