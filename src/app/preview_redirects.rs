@@ -50,7 +50,7 @@ impl App {
         };
         let recorded = session.ending_at(now);
         let answer_for = |outcome| {
-            let ending = Ending::bare(outcome).after(recorded.as_ref());
+            let ending = Ending::bare(outcome).after(recorded.as_deref());
             answer(&session, &merchant, circumstances, &ending, Explain::Candidates)
         };
         let answers = Outcome::ALL.map(answer_for).into();

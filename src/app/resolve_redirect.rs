@@ -90,6 +90,11 @@ impl ResolveQuery {
             vouching: Vouching::Forbidden,
         }
     }
+
+    /// Whether an outcome is waited for when none is recorded.
+    pub const fn waits(&self) -> bool {
+        self.outcome.is_none() && !self.wait.is_zero()
+    }
 }
 
 /// Calls and pages that wait for an outcome at once. Half of the calls that the server takes at once, so that buyers who
@@ -105,21 +110,38 @@ impl App {
         Ok(self.resolve_with_session(query, tenants).await?.answer)
     }
 
-    /// The same, with what it was decided from.
-    pub async fn resolve_with_session(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Resolved, Error> {
-        let Loaded { session, merchant } = match (query.outcome, query.wait) {
-            // In memory of its own, which is not carried about by the many that do not wait.
-            (None, wait) if !wait.is_zero() => Box::pin(self.load_ended(query, tenants)).await?,
-            _ => self.load_counted(query.session_id, tenants).await?,
-        };
-        let now = self.clock.now();
-        let recorded = session.ending_at(now);
-        let ending = ending_in_question(query, recorded.as_ref());
-        if query.vouching == Vouching::Forbidden && merchant.sign_returns && ending != unasked(recorded) {
-            return Err(Error::MayNotVouch);
+    /// The same at once. `None` where the store has to be asked, or an outcome would be waited for.
+    pub fn resolve_redirect_at_once(&self, query: &ResolveQuery, tenants: &Tenants) -> Option<Result<Answer, Error>> {
+        if query.waits() {
+            return None;
         }
-        let circumstances = self.circumstances(now, Seal::Signature);
-        let answer = answer(&session, &merchant, circumstances, &ending, query.explain);
+        let loaded = self.load_counted_at_once(query.session_id, tenants)?;
+        Some(loaded.and_then(|loaded| self.resolve_loaded(query, loaded)).map(|resolved| resolved.answer))
+    }
+
+    /// The same as [`App::resolve_redirect`], with what it was decided from.
+    pub async fn resolve_with_session(&self, query: &ResolveQuery, tenants: &Tenants) -> Result<Resolved, Error> {
+        let loaded = if query.waits() {
+            // In memory of its own, which is not carried about by the many that do not wait.
+            Box::pin(self.load_ended(query, tenants)).await?
+        } else {
+            self.load_counted(query.session_id, tenants).await?
+        };
+        self.resolve_loaded(query, loaded)
+    }
+
+    /// The decision of [`App::resolve_redirect`], once there is something to decide from.
+    fn resolve_loaded(&self, query: &ResolveQuery, Loaded { session, merchant }: Loaded) -> Result<Resolved, Error> {
+        let now = self.clock.now();
+        let answer = {
+            let recorded = session.ending_at(now);
+            let ending = ending_in_question(query, recorded.as_deref());
+            if query.vouching == Vouching::Forbidden && merchant.sign_returns && ending != unasked(recorded.as_deref())
+            {
+                return Err(Error::MayNotVouch);
+            }
+            answer(&session, &merchant, self.circumstances(now, Seal::Signature), &ending, query.explain)
+        };
         metrics::decided(session.id.kind(), answer.outcome, &answer.decision);
         // A buyer stands before a page without a button, and only whoever runs this server can mend it.
         if answer.decision.refusal == Some(Refusal::NoSigningKeys) {
@@ -171,20 +193,19 @@ fn too_many_waiting() -> Error {
 }
 
 /// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.
-fn ending_in_question(query: &ResolveQuery, recorded: Option<&Ending>) -> Ending {
-    let outcome = query.outcome.or(recorded.map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
-    let asked = Ending {
-        outcome,
-        payment_id: query.payment_id.clone(),
-        status: query.status.clone(),
-        error_code: query.error_code.clone(),
-    };
-    asked.after(recorded)
+fn ending_in_question<'s>(query: &ResolveQuery, recorded: Option<&'s Ending>) -> Cow<'s, Ending> {
+    let ResolveQuery { outcome, payment_id, status, error_code, .. } = query;
+    if outcome.is_none() && [payment_id, status, error_code].into_iter().all(Option::is_none) {
+        return unasked(recorded);
+    }
+    let outcome = outcome.or(recorded.map(|recorded| recorded.outcome)).unwrap_or(Outcome::Cancel);
+    let [payment_id, status, error_code] = [payment_id, status, error_code].map(Option::clone);
+    Cow::Owned(Ending { outcome, payment_id, status, error_code }.after(recorded))
 }
 
 /// The ending to answer for when a query names nothing.
-fn unasked(recorded: Option<Ending>) -> Ending {
-    recorded.unwrap_or(Ending::bare(Outcome::Cancel))
+fn unasked(recorded: Option<&Ending>) -> Cow<'_, Ending> {
+    recorded.map_or(Cow::Owned(Ending::bare(Outcome::Cancel)), Cow::Borrowed)
 }
 
 /// What an answer depends on besides the session, its merchant and the ending.

@@ -23,7 +23,7 @@ use super::{
     to_proto,
 };
 use crate::{
-    app::{App, Error, FairPlace, ResolveQuery, Vouching},
+    app::{self, App, Error, FairPlace, ResolveQuery, Vouching},
     model::Tenants,
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
@@ -34,7 +34,7 @@ use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use std::{
     future::Future,
     mem,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -242,8 +242,14 @@ where
             Ok(query) => ResolveQuery { vouching: self.resolver.vouching, ..query },
             Err(violations) => return Some(respond(correlation_id, to_answer(&to_status(Error::Invalid(violations))))),
         };
-        let waits = query.outcome.is_none() && !query.wait.is_zero();
+        // Unwind safe: what calls share is behind locks of its own, and all else is gone with a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.resolver.resolve_at_once(&query))) {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Some(respond(correlation_id, answer)),
+            Err(_) => return Some(respond(correlation_id, panicked())),
+        }
         let resolver = Arc::clone(&self.resolver);
+        let waits = query.waits();
         let mut call: Call = Box::pin(async move {
             // Unwind safe: after a panic the call is never polled again, and what calls share is behind locks of its own.
             let resolving = AssertUnwindSafe(resolver.resolve(&query)).catch_unwind();
@@ -313,8 +319,17 @@ impl Future for InProgress {
 }
 
 impl Resolver {
+    fn resolve_at_once(&self, query: &ResolveQuery) -> Option<Answer> {
+        let resolved = self.app.resolve_redirect_at_once(query, &self.tenants)?;
+        Some(self.answer(query, resolved))
+    }
+
     async fn resolve(&self, query: &ResolveQuery) -> Answer {
-        match self.app.resolve_redirect(query, &self.tenants).await {
+        self.answer(query, self.app.resolve_redirect(query, &self.tenants).await)
+    }
+
+    fn answer(&self, query: &ResolveQuery, resolved: Result<app::Answer, Error>) -> Answer {
+        match resolved {
             Ok(answer) => {
                 let page_url = self.links.as_ref().map(|links| links.page_url(query.session_id)).unwrap_or_default();
                 Answer::Redirect(to_proto::redirect(answer, page_url))

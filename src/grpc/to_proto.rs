@@ -25,7 +25,7 @@ pub fn session(session: &Session, now: Timestamp, links: Option<&Links>) -> v1::
         expire_time: Some(timestamp(session.expire_time)),
         payment_id: detail(ending.as_ref().and_then(|ending| ending.payment_id.clone())),
         status: detail(ending.as_ref().and_then(|ending| ending.status.clone())),
-        error_code: detail(ending.and_then(|ending| ending.error_code)),
+        error_code: detail(ending.as_ref().and_then(|ending| ending.error_code.clone())),
         page_url: links.map(|links| links.page_url(session.id)).unwrap_or_default(),
         checkout_url: links.and_then(|links| links.checkout_url(session.id)).unwrap_or_default(),
     }

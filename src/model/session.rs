@@ -8,6 +8,7 @@ use crate::redirect::{AutoReturn, InvalidTemplate, Template, TemplateRef};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// A session. What the create call said never changes; [`Session::record`] makes a new one with another ending.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,8 +202,9 @@ impl Session {
     }
 
     /// How it has ended at that time: as recorded, or expired by itself; `None` while it is open.
-    pub fn ending_at(&self, now: Timestamp) -> Option<Ending> {
-        self.ending.clone().or_else(|| (now >= self.expire_time).then_some(Ending::bare(Outcome::Expired)))
+    pub fn ending_at(&self, now: Timestamp) -> Option<Cow<'_, Ending>> {
+        let recorded = self.ending.as_ref().map(Cow::Borrowed);
+        recorded.or_else(|| (now >= self.expire_time).then_some(Cow::Owned(Ending::bare(Outcome::Expired))))
     }
 
     /// When it last changed, seen from that time: its expiry is a change.
@@ -216,11 +218,11 @@ impl Session {
     #[must_use]
     pub fn record(&self, report: Ending, now: Timestamp) -> Option<Self> {
         let before = self.ending_at(now);
-        if let Some(Ending { outcome: Outcome::Success, .. }) = before {
+        if let Some(Ending { outcome: Outcome::Success, .. }) = before.as_deref() {
             return None;
         }
-        let ending = report.after(before.as_ref());
-        if before.as_ref() == Some(&ending) {
+        let ending = report.after(before.as_deref());
+        if before.as_deref() == Some(&ending) {
             return None;
         }
         Some(Self { ending: Some(ending), update_time: now, version: self.version + 1, ..self.clone() })

@@ -23,6 +23,7 @@ pub struct MemoryStore {
     hasher: RandomState,
     /// By id. The entries are pointers, and what tells them apart is read through them: a resolve reads it anyway.
     shards: [RwLock<Shard>; SHARDS],
+    /// Those that were written, and the [defaults](MemoryStore::default_merchant) of others.
     merchants: RwLock<AHashMap<MerchantId, Arc<Merchant>>>,
     /// The sessions with an idempotency key. Locked before a shard, by whatever needs both.
     keys: Mutex<HashTable<Keyed>>,
@@ -31,6 +32,9 @@ pub struct MemoryStore {
     over: Mutex<BTreeMap<i64, Vec<SessionId>>>,
     changes: ChangeFeed,
 }
+
+/// Merchants beside which defaults are kept: as many as read all the time, and a few megabytes.
+const MOST_WITH_DEFAULTS: usize = 10_000;
 
 /// The length of the spans of `over`, in microseconds: about a minute, as often as sessions are removed.
 const SPAN: i64 = 1 << 26;
@@ -90,8 +94,19 @@ impl MemoryStore {
         read(self.shard(id)).table.find(self.hasher.hash_one(id), |session| session.id == id).cloned()
     }
 
-    fn find_merchant(&self, id: &MerchantId) -> Option<Arc<Merchant>> {
-        read(&self.merchants).get(id).cloned()
+    /// A merchant that was written, or the defaults of one that was not.
+    fn find_merchant(&self, id: &MerchantId) -> Arc<Merchant> {
+        let found = read(&self.merchants).get(id).cloned();
+        found.unwrap_or_else(|| self.default_merchant(id))
+    }
+
+    /// Makes the defaults of a merchant, and keeps them for the next read if there is room.
+    fn default_merchant(&self, id: &MerchantId) -> Arc<Merchant> {
+        let defaults = Arc::new(Merchant::default_for(id.clone()));
+        if read(&self.merchants).len() >= MOST_WITH_DEFAULTS {
+            return defaults;
+        }
+        Arc::clone(write(&self.merchants).entry(id.clone()).or_insert(defaults))
     }
 
     /// The place of a key among all with what stands there, and its hash.
@@ -201,7 +216,6 @@ impl Store for MemoryStore {
     fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
         let session = self.find(id)?;
         let merchant = self.find_merchant(&session.merchant_id);
-        let merchant = merchant.unwrap_or_else(|| Merchant::default_for(session.merchant_id.clone()).into());
         Some(Loaded { session, merchant })
     }
 
@@ -224,7 +238,7 @@ impl Store for MemoryStore {
     }
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
-        Ok(self.find_merchant(id))
+        Ok(read(&self.merchants).get(id).filter(|merchant| merchant.version > 0).cloned())
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
@@ -271,7 +285,8 @@ impl Store for MemoryStore {
         let records: Vec<Record> = {
             let merchants = read(&self.merchants);
             let shards = self.shards.each_ref().map(read);
-            let merchants = merchants.values().cloned().map(Record::Merchant);
+            let merchants = merchants.values().filter(|merchant| merchant.version > 0);
+            let merchants = merchants.cloned().map(Record::Merchant);
             merchants.chain(shards.iter().flat_map(|shard| shard.table.iter().cloned().map(Record::Session))).collect()
         };
         for record in records {
@@ -361,4 +376,21 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_made_once_for_each_merchant_as_long_as_there_is_room() {
+        let store = MemoryStore::default();
+        let find = |number: usize| store.find_merchant(&format!("m{number}").parse().expect("a merchant id"));
+        for number in 0..=MOST_WITH_DEFAULTS {
+            assert_eq!(*find(number), Merchant::default_for(format!("m{number}").parse().expect("a merchant id")));
+        }
+        assert_eq!(read(&store.merchants).len(), MOST_WITH_DEFAULTS);
+        assert!(Arc::ptr_eq(&find(0), &find(0)));
+        assert!(!Arc::ptr_eq(&find(MOST_WITH_DEFAULTS), &find(MOST_WITH_DEFAULTS)));
+    }
 }

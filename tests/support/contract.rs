@@ -611,8 +611,13 @@ pub async fn r4_the_key_goes_on_finding_a_replaced_session(fixture: impl Fixture
 
 pub async fn m1_a_merchant_that_was_never_written_is_none(fixture: impl Fixture) {
     let store = fixture.store();
-    create(&store, &draft().of("m1")).await;
+    let created = create(&store, &draft().of("m1")).await;
     assert_eq!(store.merchant(&merchant_id("m1")).await.expect("loaded"), None);
+    // Nor by that its defaults were loaded.
+    load(&store, created.id).await.expect("there");
+    assert_eq!(store.merchant(&merchant_id("m1")).await.expect("loaded"), None);
+    assert_eq!(store.replace_merchant(merchant("m1", 1)).await.expect("replaced"), Replaced::Done);
+    assert_eq!(*load(&store, created.id).await.expect("there").merchant, merchant("m1", 1));
 }
 
 pub async fn m1_a_merchant_comes_back_equal(fixture: impl Fixture) {
@@ -851,6 +856,10 @@ pub async fn e1_an_export_has_everything_once_as_it_is(fixture: impl Fixture) {
             paid.into()
         }));
     }
+    // One whose merchant was never written, which no load changes.
+    let unwritten = create(&store, &draft().of("m3")).await;
+    load(&store, unwritten.id).await.expect("there");
+    expected.push(Record::Session(unwritten.into()));
     let records = exported(&store).await;
     let first_session = records.iter().position(|record| matches!(record, Record::Session(_)));
     assert_eq!(first_session, Some(2), "merchants come first");
