@@ -12,8 +12,9 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! And while the worker is [late](super::lateness) and has enough to do, a connection rests for [`LATE_REST`] once it was
-//! read: most of what comes is refused, and refusals that are read and written together cost less than one by one.
+//! And while the worker is [late](super::lateness) and has enough to do, a connection rests once it was read, with all
+//! others and for [`LATE_REST`] at most: most of what comes is refused, and refusals that are read and written together
+//! cost less than one by one.
 
 use super::{
     drain::Drain,
@@ -21,8 +22,12 @@ use super::{
     lateness,
     limits::{LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
+use futures_util::{
+    FutureExt,
+    future::{Shared, WeakShared},
+};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
@@ -44,6 +49,8 @@ const PREFACE_BYTES: usize = 24;
 
 thread_local! {
     static ANOTHER_TURN: Cell<bool> = const { Cell::new(false) };
+    /// The last rest of this worker's connections, as long as one of them has it.
+    static LATE: RefCell<Option<WeakShared<Sleep>>> = const { RefCell::new(None) };
 }
 
 /// Polls a connection, which may be read for one more turn before the others have theirs.
@@ -74,7 +81,7 @@ enum Rest {
     /// The others have their turn.
     Turn(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// It was read to its end by a late worker.
-    Late(Pin<Box<Sleep>>),
+    Late(Shared<Sleep>),
 }
 
 struct Opening {
@@ -140,11 +147,22 @@ fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
 }
 
 impl Rest {
+    /// The rest in which other connections are already, or a new one: a timer for each would wake the driver that it is
+    /// waited with.
+    fn late() -> Self {
+        LATE.with_borrow_mut(|last| {
+            let goes_on = last.as_ref().and_then(WeakShared::upgrade).filter(|rest| rest.peek().is_none());
+            let rest = goes_on.unwrap_or_else(|| sleep(LATE_REST).shared());
+            *last = rest.downgrade();
+            Self::Late(rest)
+        })
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Turn(_) if ANOTHER_TURN.take() => Poll::Ready(()),
             Self::Turn(others) => others.as_mut().poll(cx),
-            Self::Late(rest) => rest.as_mut().poll(cx),
+            Self::Late(rest) => rest.poll_unpin(cx),
         }
     }
 }
@@ -181,7 +199,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.left -= bytes;
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {
-                this.rest = Some(Rest::Late(Box::pin(sleep(LATE_REST))));
+                this.rest = Some(Rest::late());
                 (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
@@ -360,6 +378,25 @@ mod tests {
             // Not when it would stand idle.
             assert_eq!(before.elapsed() >= LATE_REST, queued == Some(100));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_a_late_worker_has_read_go_on_together() {
+        let phases = Phases::new();
+        let (mut first, mut second) = (begun(&phases).await, begun(&phases).await);
+        let _late = lateness::pretend(100);
+        let mut ends = Vec::new();
+        for (peer, guarded) in [&mut first, &mut second] {
+            peer.write_all(b"PP").await.unwrap();
+            guarded.read_exact(&mut [0; 2]).await.unwrap();
+            tokio::time::advance(LATE_REST / 4).await;
+        }
+        for (peer, guarded) in [&mut second, &mut first] {
+            peer.write_all(b"P").await.unwrap();
+            guarded.read_u8().await.unwrap();
+            ends.push(tokio::time::Instant::now());
+        }
+        assert_eq!(ends[0], ends[1]);
     }
 
     #[tokio::test(start_paused = true)]

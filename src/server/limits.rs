@@ -125,8 +125,9 @@ pub(super) const READ_TURN: usize = 8 * 1024;
 /// millisecond.
 pub(super) const LEAST_READ_TURN: usize = 1024;
 
-/// How long a late worker does not look at a connection that it has read, to the next tick of its timers but one: a call
-/// or two of those that are worth refusing others for, and a small part of the 5 ms in which who is refused is told.
+/// How long a late worker does not look at the connections that it has read, from the first of them to the next tick of its
+/// timers but one: a call or two of those that are worth refusing others for, and a small part of the 5 ms in which who is
+/// refused is told.
 pub(super) const LATE_REST: Duration = Duration::from_millis(1);
 
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
