@@ -110,12 +110,12 @@ impl App {
         Ok(self.resolve_with_session(query, tenants).await?.answer)
     }
 
-    /// The same at once. `None` where the store has to be asked, or an outcome would be waited for.
+    /// The same at once. `None` where [`App::resolve_redirect`] may have to wait: for the store, or for an outcome.
     pub fn resolve_redirect_at_once(&self, query: &ResolveQuery, tenants: &Tenants) -> Option<Result<Answer, Error>> {
         if query.waits() {
             return None;
         }
-        let loaded = self.load_counted_at_once(query.session_id, tenants)?;
+        let loaded = self.load_at_once(query.session_id, tenants)?;
         Some(loaded.and_then(|loaded| self.resolve_loaded(query, loaded)).map(|resolved| resolved.answer))
     }
 
@@ -195,6 +195,7 @@ fn too_many_waiting() -> Error {
 /// The ending to answer for: the one asked about, else the recorded one, else that the buyer left.
 fn ending_in_question<'s>(query: &ResolveQuery, recorded: Option<&'s Ending>) -> Cow<'s, Ending> {
     let ResolveQuery { outcome, payment_id, status, error_code, .. } = query;
+    // What is asked by nearly all, and needs no copy.
     if outcome.is_none() && [payment_id, status, error_code].into_iter().all(Option::is_none) {
         return unasked(recorded);
     }

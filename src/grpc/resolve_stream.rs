@@ -242,7 +242,7 @@ where
             Ok(query) => ResolveQuery { vouching: self.resolver.vouching, ..query },
             Err(violations) => return Some(respond(correlation_id, to_answer(&to_status(Error::Invalid(violations))))),
         };
-        // Unwind safe: what calls share is behind locks of its own, and all else is gone with a panic.
+        // Unwind safe: what calls share is behind locks of its own.
         match catch_unwind(AssertUnwindSafe(|| self.resolver.resolve_at_once(&query))) {
             Ok(None) => {}
             Ok(Some(answer)) => return Some(respond(correlation_id, answer)),

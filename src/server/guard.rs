@@ -12,9 +12,9 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! And while the worker is [late](super::lateness) and has enough to do, a connection rests once it was read, with all
-//! others and for [`LATE_REST`] at most: most of what comes is refused, and refusals that are read and written together
-//! cost less than one by one.
+//! And while the worker is [late](super::lateness) and has enough to do, a connection rests once it was read, until
+//! [`LATE_REST`] after the first of those that rest with it: most of what comes is refused, and refusals that are read and
+//! written together cost less than one by one.
 
 use super::{
     drain::Drain,
@@ -49,7 +49,7 @@ const PREFACE_BYTES: usize = 24;
 
 thread_local! {
     static ANOTHER_TURN: Cell<bool> = const { Cell::new(false) };
-    /// The last rest of this worker's connections, as long as one of them has it.
+    /// The last rest of this worker's connections, as long as one of them is in it.
     static LATE: RefCell<Option<WeakShared<Sleep>>> = const { RefCell::new(None) };
 }
 
@@ -147,14 +147,16 @@ fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
 }
 
 impl Rest {
-    /// The rest in which other connections are already, or a new one: a timer for each would wake the driver that it is
-    /// waited with.
+    /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
+    /// cost a system call: what is to end next wakes whoever waits for the timers.
     fn late() -> Self {
         LATE.with_borrow_mut(|last| {
             let goes_on = last.as_ref().and_then(WeakShared::upgrade).filter(|rest| rest.peek().is_none());
-            let rest = goes_on.unwrap_or_else(|| sleep(LATE_REST).shared());
-            *last = rest.downgrade();
-            Self::Late(rest)
+            Self::Late(goes_on.unwrap_or_else(|| {
+                let rest = sleep(LATE_REST).shared();
+                *last = rest.downgrade();
+                rest
+            }))
         })
     }
 
@@ -385,18 +387,40 @@ mod tests {
         let phases = Phases::new();
         let (mut first, mut second) = (begun(&phases).await, begun(&phases).await);
         let _late = lateness::pretend(100);
-        let mut ends = Vec::new();
+        let began = tokio::time::Instant::now();
         for (peer, guarded) in [&mut first, &mut second] {
-            peer.write_all(b"PP").await.unwrap();
-            guarded.read_exact(&mut [0; 2]).await.unwrap();
-            tokio::time::advance(LATE_REST / 4).await;
-        }
-        for (peer, guarded) in [&mut second, &mut first] {
             peer.write_all(b"P").await.unwrap();
-            guarded.read_u8().await.unwrap();
-            ends.push(tokio::time::Instant::now());
+            // Room for more: that was all.
+            assert_eq!(guarded.read(&mut [0; 2]).await.unwrap(), 1);
+            peer.write_all(b"P").await.unwrap();
+            tokio::time::advance(LATE_REST * 3 / 4).await;
         }
+        let mut ends = Vec::new();
+        for (_, guarded) in [&mut first, &mut second] {
+            guarded.read_u8().await.unwrap();
+            ends.push(began.elapsed());
+        }
+        assert!(ends[0] >= LATE_REST, "{ends:?}");
         assert_eq!(ends[0], ends[1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_gone_takes_no_rest_from_the_others() {
+        let phases = Phases::new();
+        let (first, second) = (begun(&phases).await, begun(&phases).await);
+        let _late = lateness::pretend(100);
+        // The second is the last that asks when the rest is over.
+        let [first, second] = [first, second].map(|(mut peer, mut guarded)| {
+            tokio::spawn(async move {
+                for _ in 0..2 {
+                    peer.write_all(b"P").await.unwrap();
+                    assert_eq!(guarded.read(&mut [0; 2]).await.unwrap(), 1);
+                }
+            })
+        });
+        yield_now().await;
+        second.abort();
+        tokio::time::timeout(LATE_REST * 10, first).await.expect("it goes on").unwrap();
     }
 
     #[tokio::test(start_paused = true)]

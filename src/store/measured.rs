@@ -43,14 +43,14 @@ impl Measured {
         timed(Operation::SessionByKey, self.0.session_by_key(merchant_id, kind, key)).await
     }
 
-    /// [`Store::session_in_memory`], which takes less time than to look at the clock for it.
+    /// [`Store::session_in_memory`]. What it finds counts as loaded in no time: it takes less than a look at the clock.
     pub fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
         let loaded = self.0.session_in_memory(id)?;
         STORE_OPERATION_DURATION.took([Operation::Session as usize], Duration::ZERO);
         Some(loaded)
     }
 
-    /// [`Store::session`], if it is not in memory.
+    /// [`Store::session`], which is asked for what is not in memory.
     pub async fn session(&self, id: SessionId) -> Result<Option<Loaded>, StoreError> {
         if let loaded @ Some(_) = self.session_in_memory(id) {
             return Ok(loaded);

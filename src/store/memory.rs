@@ -23,7 +23,7 @@ pub struct MemoryStore {
     hasher: RandomState,
     /// By id. The entries are pointers, and what tells them apart is read through them: a resolve reads it anyway.
     shards: [RwLock<Shard>; SHARDS],
-    /// Those that were written, and the [defaults](MemoryStore::default_merchant) of others.
+    /// Those that were written, whose versions are above 0, and [defaults](MemoryStore::merchant_or_defaults) of others.
     merchants: RwLock<AHashMap<MerchantId, Arc<Merchant>>>,
     /// The sessions with an idempotency key. Locked before a shard, by whatever needs both.
     keys: Mutex<HashTable<Keyed>>,
@@ -33,8 +33,9 @@ pub struct MemoryStore {
     changes: ChangeFeed,
 }
 
-/// Merchants beside which defaults are kept: as many as read all the time, and a few megabytes.
-const MOST_WITH_DEFAULTS: usize = 10_000;
+/// Merchants, written or not, beside which no more defaults are kept, so that ids which nobody wrote take some megabytes at
+/// most. Those of further merchants are made for each load.
+const MAX_MERCHANTS_WITH_DEFAULTS: usize = 10_000;
 
 /// The length of the spans of `over`, in microseconds: about a minute, as often as sessions are removed.
 const SPAN: i64 = 1 << 26;
@@ -94,16 +95,13 @@ impl MemoryStore {
         read(self.shard(id)).table.find(self.hasher.hash_one(id), |session| session.id == id).cloned()
     }
 
-    /// A merchant that was written, or the defaults of one that was not.
-    fn find_merchant(&self, id: &MerchantId) -> Arc<Merchant> {
-        let found = read(&self.merchants).get(id).cloned();
-        found.unwrap_or_else(|| self.default_merchant(id))
-    }
-
-    /// Makes the defaults of a merchant, and keeps them for the next read if there is room.
-    fn default_merchant(&self, id: &MerchantId) -> Arc<Merchant> {
+    /// A merchant that was written, or the defaults of one that was not, which are kept if there is room.
+    fn merchant_or_defaults(&self, id: &MerchantId) -> Arc<Merchant> {
+        if let Some(found) = read(&self.merchants).get(id).cloned() {
+            return found;
+        }
         let defaults = Arc::new(Merchant::default_for(id.clone()));
-        if read(&self.merchants).len() >= MOST_WITH_DEFAULTS {
+        if read(&self.merchants).len() >= MAX_MERCHANTS_WITH_DEFAULTS {
             return defaults;
         }
         Arc::clone(write(&self.merchants).entry(id.clone()).or_insert(defaults))
@@ -215,7 +213,7 @@ impl Store for MemoryStore {
 
     fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
         let session = self.find(id)?;
-        let merchant = self.find_merchant(&session.merchant_id);
+        let merchant = self.merchant_or_defaults(&session.merchant_id);
         Some(Loaded { session, merchant })
     }
 
@@ -385,12 +383,12 @@ mod tests {
     #[test]
     fn defaults_are_made_once_for_each_merchant_as_long_as_there_is_room() {
         let store = MemoryStore::default();
-        let find = |number: usize| store.find_merchant(&format!("m{number}").parse().expect("a merchant id"));
-        for number in 0..=MOST_WITH_DEFAULTS {
+        let find = |number: usize| store.merchant_or_defaults(&format!("m{number}").parse().expect("a merchant id"));
+        for number in 0..=MAX_MERCHANTS_WITH_DEFAULTS {
             assert_eq!(*find(number), Merchant::default_for(format!("m{number}").parse().expect("a merchant id")));
         }
-        assert_eq!(read(&store.merchants).len(), MOST_WITH_DEFAULTS);
+        assert_eq!(read(&store.merchants).len(), MAX_MERCHANTS_WITH_DEFAULTS);
         assert!(Arc::ptr_eq(&find(0), &find(0)));
-        assert!(!Arc::ptr_eq(&find(MOST_WITH_DEFAULTS), &find(MOST_WITH_DEFAULTS)));
+        assert!(!Arc::ptr_eq(&find(MAX_MERCHANTS_WITH_DEFAULTS), &find(MAX_MERCHANTS_WITH_DEFAULTS)));
     }
 }

@@ -1,7 +1,7 @@
 //! `ResolveRedirects`: many resolves over one stream, each answered by itself.
 
 use super::{
-    awkward::{Awkward, BROKEN, SLOW},
+    awkward::{Awkward, BROKEN, BROKEN_IN_MEMORY, SLOW},
     peer::{self, DATA, END_HEADERS, HEADERS, Peer},
     served::Served,
 };
@@ -400,10 +400,13 @@ async fn a_request_that_panics_is_an_internal_error_of_that_request_alone() {
     let good = open_session(&served).await;
     let asking = Asking::begin(&served).await;
     asking.ask(1, resolve(BROKEN)).await;
-    asking.ask(2, resolve(&good)).await;
+    asking.ask(2, resolve(BROKEN_IN_MEMORY)).await;
+    asking.ask(3, resolve(&good)).await;
     let answers = asking.rest().await;
-    let [(1, broken), (2, answered)] = &answers[..] else { panic!("{answers:?}") };
-    assert_eq!(reason(&error(broken.clone())), (Code::Internal, "INTERNAL".into()));
+    let [(1, broken), (2, broken_in_memory), (3, answered)] = &answers[..] else { panic!("{answers:?}") };
+    for broken in [broken, broken_in_memory] {
+        assert_eq!(reason(&error(broken.clone())), (Code::Internal, "INTERNAL".into()));
+    }
     redirect(answered.clone());
 }
 

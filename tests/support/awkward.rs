@@ -1,4 +1,4 @@
-//! A store in which one session takes for ever to load and another breaks the code that loads it, and which refuses to load
+//! A store in which one session takes for ever to load and others break the code that loads them, and which refuses to load
 //! any while it is busy.
 
 // Each test binary uses its own part of this.
@@ -31,6 +31,9 @@ pub const SLOW: &str = "order_0190a000-0000-7000-8000-000000000001";
 
 /// Breaks the code that loads it.
 pub const BROKEN: &str = "order_0190a000-0000-7000-8000-000000000002";
+
+/// Breaks the code that looks for it in memory.
+pub const BROKEN_IN_MEMORY: &str = "order_0190a000-0000-7000-8000-000000000003";
 
 impl Awkward {
     pub fn new() -> Self {
@@ -69,7 +72,8 @@ impl Store for Awkward {
         self.inner.session(id).await
     }
 
-    fn session_in_memory(&self, _: SessionId) -> Option<Loaded> {
+    fn session_in_memory(&self, id: SessionId) -> Option<Loaded> {
+        assert_ne!(id.to_string(), BROKEN_IN_MEMORY, "a fault of the store");
         None
     }
 
