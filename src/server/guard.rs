@@ -419,6 +419,7 @@ mod tests {
             })
         });
         yield_now().await;
+        assert!(!first.is_finished() && !second.is_finished(), "they rest");
         second.abort();
         tokio::time::timeout(LATE_REST * 10, first).await.expect("it goes on").unwrap();
     }
