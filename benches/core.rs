@@ -78,7 +78,11 @@ fn resolve_payment_with_five_placeholders(bencher: Bencher) {
 #[divan::bench(sample_size = 10_000)]
 fn resolve_payments_at_random(bencher: Bencher) {
     static SESSIONS: OnceLock<Vec<Arc<Session>>> = OnceLock::new();
-    let sessions = SESSIONS.get_or_init(|| (0..1_000_000).map(|_| Arc::new(session(Kind::Payment, BITGPT))).collect());
+    at_random(bencher, &SESSIONS, |_| session(Kind::Payment, BITGPT));
+}
+
+fn at_random(bencher: Bencher, sessions: &OnceLock<Vec<Arc<Session>>>, session: impl Fn(u32) -> Session) {
+    let sessions = sessions.get_or_init(|| (0..1_000_000).map(|number| Arc::new(session(number))).collect());
     let settings = ReturnUrls::default();
     let mut at = 0_u64;
     bencher.bench_local(|| {
@@ -86,6 +90,15 @@ fn resolve_payments_at_random(bencher: Bencher) {
         at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let session = Arc::clone(&sessions[(at >> 33) as usize % sessions.len()]);
         resolve(black_box(&session), black_box(&settings), Signing::Off)
+    });
+}
+
+/// The same with a path of its own in each URL, so that each is parsed, as no parse can be remembered.
+#[divan::bench(sample_size = 10_000)]
+fn resolve_payments_with_their_own_paths_at_random(bencher: Bencher) {
+    static SESSIONS: OnceLock<Vec<Arc<Session>>> = OnceLock::new();
+    at_random(bencher, &SESSIONS, |number| {
+        session(Kind::Payment, &BITGPT.replace("/redirect", &format!("/redirect/{number:07}")))
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read in this order, which is the order of the data: [`mod@select`] finds the template, [`template`] fills it, [`params`]
 //! adds what the provider adds, and the [`token`] that says so under a signature of [`signing_keys`]; [`policy`] checks
-//! the complete URL, `decide` says what the browser does. Each stage
+//! the complete URL, as the parser reads it or has [`parsed`] it before, `decide` says what the browser does. Each stage
 //! takes the output type of the one before: only `policy` makes a [`CheckedUrl`], and only a [`CheckedUrl`] is
 //! answered.
 //!
@@ -10,6 +10,7 @@
 
 mod decide;
 mod params;
+mod parsed;
 mod policy;
 mod select;
 mod signing_keys;

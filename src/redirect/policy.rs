@@ -6,6 +6,7 @@
 
 use super::{
     params::Complete,
+    parsed,
     template::{Filled, Hint, Template, well_formed_percent},
 };
 use crate::model::{Kind, limits};
@@ -145,7 +146,7 @@ impl Policy<'_> {
         if path.seen & Parts::CARET != 0 {
             return Err(Refusal::Character { found: '^', canonical: None });
         }
-        let url = Url::parse(head).map_err(|error| Refusal::Unparsable { error })?;
+        let url = parsed::parse(head).map_err(|error| Refusal::Unparsable { error })?;
         if let Scheme::Web = scheme {
             self.check_host(&url, known)?;
         }
