@@ -110,12 +110,15 @@ mod tests {
     #[test]
     fn what_is_no_url_and_what_is_long_is_not_remembered() {
         let mut parsed = Parsed::default();
-        let long = format!("https://shop.example.com/{}", "a".repeat(LONGEST));
+        let of_length = |bytes| format!("{:a<bytes$}", "https://shop.example.com/");
+        let (longest, longer) = (of_length(LONGEST), of_length(LONGEST + 1));
         for _ in 0..4 {
             assert_eq!(parsed.parse("https://"), Err(ParseError::EmptyHost));
-            assert_eq!(parsed.parse(&long).unwrap().as_str(), long);
+            assert_eq!(parsed.parse(&longer).unwrap().as_str(), longer);
         }
         assert!(parsed.places.iter().all(|place| place.remembered.is_none()));
+        let parses = [(); 3].map(|()| parsed.parse(&longest).unwrap());
+        assert!(Rc::ptr_eq(&parses[1], &parses[2]));
     }
 
     proptest! {
