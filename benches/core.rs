@@ -149,7 +149,7 @@ fn resolve_by_settings_with_five_placeholders(bencher: Bencher) {
     bencher.bench(|| resolve(black_box(&session), black_box(&settings), Signing::Off));
 }
 
-/// What the final check cannot do without.
+/// What the parser takes for a whole URL.
 #[divan::bench(sample_size = 1_000)]
 fn url_parse_alone(bencher: Bencher) {
     let url = "https://example.com/redirect?id=invoice_01986132-e354-7676-9b4a-fc8dd5c5253e&metadata-value-spaced=custom-value-2&metadata-value-normal=custom-value-1&item=PAYMENT_INTENT&payment=123456789";

@@ -6,7 +6,8 @@
 //! takes the output type of the one before: only `policy` makes a [`CheckedUrl`], and only a [`CheckedUrl`] is
 //! answered.
 //!
-//! No I/O, no clock, no randomness, no `async`, no logging.
+//! No I/O, no clock, no randomness, no `async`, no logging; no state but what [`parsed`] remembers, on which no answer
+//! depends.
 
 mod decide;
 mod params;
