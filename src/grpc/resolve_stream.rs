@@ -35,12 +35,12 @@ use std::{
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{
-    task::coop::poll_proceed,
+    task::{coop::poll_proceed, yield_now},
     time::{Instant, Sleep, sleep_until},
 };
 use tonic::{Code, Status};
@@ -140,6 +140,9 @@ where
         let polled = this.poll_answer(cx);
         if polled.is_ready() {
             turn.made_progress();
+        } else if this.pace.looks_again() {
+            // Once everybody else had their turn and the driver was asked what else there is.
+            let _ = pin!(yield_now()).poll(cx);
         }
         polled
     }
