@@ -20,8 +20,8 @@ const POLLS: u8 = 2;
 /// So many requests that come together are worth it to look for the next ones.
 const MANY: usize = 16;
 
-/// The time within which the next ones came the last time, if they are looked for, and how long they are: little more than
-/// a worker sleeps at least.
+/// How soon requests must have come for the next ones to be looked for, and for how long those are: about the time that it
+/// takes a worker to fall asleep and be woken.
 const SOON: Duration = Duration::from_micros(50);
 
 /// The requests of one stream, as they come.
