@@ -4,7 +4,7 @@
 //! answers has no more requests read, and holds what is in progress and not a queue. A request whose answer is known at
 //! once, as on every store that holds the session in memory, is answered without ever being kept. tonic puts all answers
 //! that are ready into one DATA frame, up to 32 KiB, and the task's budget of tokio ends a turn after 128 of them, so
-//! that no stream holds its worker; see [`super::pace`] for turns that end before.
+//! that no stream holds its worker; see [`super::pace`] for turns that end before, and for when it is looked at again.
 //!
 //! The stream is never the place where one request's error ends: see [`super::limits`] for what bounds it, and
 //! [`Phase`] for how it ends.
