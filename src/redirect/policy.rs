@@ -7,7 +7,7 @@
 use super::{
     params::Complete,
     parsed,
-    template::{Filled, Hint, Template, well_formed_percent},
+    template::{Filled, Hint, Template, escapes},
 };
 use crate::model::{Kind, limits};
 use memchr::{memchr, memchr_iter};
@@ -126,10 +126,11 @@ impl Policy<'_> {
             return Err(Refusal::Character { found, canonical: hint() });
         }
         if marks.has(Marks::PERCENT) {
-            if !well_formed_percent(&text) {
-                return Err(Refusal::MalformedPercent);
+            let mut has_nul = false;
+            for escape in escapes(&text) {
+                has_nul |= escape.ok_or(Refusal::MalformedPercent)? == *b"00";
             }
-            if memchr_iter(b'%', text.as_bytes()).any(|at| text[at..].starts_with("%00")) {
+            if has_nul {
                 return Err(Refusal::Nul);
             }
         }
@@ -419,7 +420,7 @@ impl Marks {
         found.add(last);
         match (found.rare == [0; BLOCK], found.percent == [0; BLOCK]) {
             (true, true) => Self(0),
-            (true, false) if memchr(b'\'', bytes).is_none() => Self(Self::PERCENT),
+            (true, false) => Self(Self::PERCENT),
             _ => by_byte(),
         }
     }
@@ -440,15 +441,15 @@ struct Found {
 }
 
 impl Found {
-    /// Looks for bytes that differ in one bit together, which takes `^` and `'` for others with them.
+    /// Looks for bytes that differ in one bit together, which takes `^` for one of them, too.
     #[inline]
     fn add(&mut self, block: &[u8; BLOCK]) {
         for (at, byte) in block.iter().copied().enumerate() {
             let pair = byte & !2;
-            let rare = (pair == b'<') | (pair == b'\\') | (byte & !0x20 == b'@') | (byte == b'"');
+            let rare = (pair == b'<') | (pair == b'\\') | (byte & !0x20 == b'@') | (byte == b'"') | (byte == b'\'');
             let beyond_printable = byte.wrapping_sub(b'!').saturating_sub(b'~' - b'!');
             self.rare[at] |= u8::from(rare) | beyond_printable;
-            self.percent[at] |= u8::from(pair == b'%');
+            self.percent[at] |= u8::from(byte == b'%');
         }
     }
 }

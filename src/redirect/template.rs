@@ -563,7 +563,7 @@ fn path(written: &str, at: usize) -> Result<Vec<u8>, InvalidTemplate> {
     if let Some(found) = written.chars().find(|c| "/\\?#&=;<>".contains(*c)) {
         return Err(InvalidTemplate::RawDelimiter { at, found });
     }
-    if !well_formed_percent(written) {
+    if !escapes(written).all(|escape| escape.is_some()) {
         return Err(InvalidTemplate::Path { at });
     }
     let decoded = percent_decode_str(written).decode_utf8().map_err(|_| InvalidTemplate::Path { at })?;
@@ -618,11 +618,10 @@ fn step(rest: &str, place: Place) -> Option<(Step<'_>, &str)> {
     if name.is_empty() || tail.starts_with(']') { None } else { Some((Step::Name(name), tail)) }
 }
 
-/// Whether every `%` begins an escape of two hexadecimal digits.
-pub(super) fn well_formed_percent(text: &str) -> bool {
-    let escape = |at: usize| text.as_bytes().get(at + 1..at + 3);
-    let mut escapes = memchr_iter(b'%', text.as_bytes()).map(escape);
-    escapes.all(|escape| escape.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)))
+/// For each `%` the two hexadecimal digits of the escape that it begins, or `None` if it begins none.
+pub(super) fn escapes(text: &str) -> impl Iterator<Item = Option<[u8; 2]>> {
+    let digits = |at: usize| text.as_bytes()[at + 1..].first_chunk().copied();
+    memchr_iter(b'%', text.as_bytes()).map(move |at| digits(at).filter(|two| two.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// Why a text is not a template. Positions are byte offsets, counted from 0.
