@@ -12,22 +12,19 @@
 //! flood of small frames, be at it for ever. Who never comes to an end is read less in each turn, down to
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
-//! And while the worker is [late](super::lateness) and has enough to do, a connection rests once it was read, until
-//! [`LATE_REST`] after the first of those that rest with it: most of what comes is refused, and refusals that are read and
-//! written together cost less than one by one.
+//! And while the worker is [late](super::lateness) and has enough to do, a connection [rests](super::late_rest) once it was
+//! read.
 
 use super::{
     drain::Drain,
     keepalive::Heard,
+    late_rest::{self, LateRest},
     lateness,
-    limits::{LATE_REST, LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
+    limits::{LEAST_READ_TURN, READ_TURN, WRITE_TIMEOUT},
 };
-use futures_util::{
-    FutureExt,
-    future::{Shared, WeakShared},
-};
+use futures_util::FutureExt;
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
@@ -49,8 +46,6 @@ const PREFACE_BYTES: usize = 24;
 
 thread_local! {
     static ANOTHER_TURN: Cell<bool> = const { Cell::new(false) };
-    /// The last rest of this worker's connections, as long as one of them is in it.
-    static LATE: RefCell<Option<WeakShared<Sleep>>> = const { RefCell::new(None) };
 }
 
 /// Polls a connection, which may be read for one more turn before the others have theirs.
@@ -81,7 +76,7 @@ enum Rest {
     /// The others have their turn.
     Turn(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// It was read to its end by a late worker.
-    Late(Shared<Sleep>),
+    Late(LateRest),
 }
 
 struct Opening {
@@ -147,19 +142,6 @@ fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
 }
 
 impl Rest {
-    /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
-    /// cost a system call: what is to end next wakes whoever waits for the timers.
-    fn late() -> Self {
-        LATE.with_borrow_mut(|last| {
-            let goes_on = last.as_ref().and_then(WeakShared::upgrade).filter(|rest| rest.peek().is_none());
-            Self::Late(goes_on.unwrap_or_else(|| {
-                let rest = sleep(LATE_REST).shared();
-                *last = rest.downgrade();
-                rest
-            }))
-        })
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Turn(_) if ANOTHER_TURN.take() => Poll::Ready(()),
@@ -201,7 +183,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.left -= bytes;
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {
-                this.rest = Some(Rest::late());
+                this.rest = Some(Rest::Late(late_rest::begin()));
                 (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
@@ -255,7 +237,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::drain::Phases, *};
+    use super::{
+        super::{drain::Phases, limits::LATE_REST},
+        *,
+    };
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     const TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,9 +14,13 @@
 //!
 //! A worker is a thread, so all of this is of its thread, and costs a call two looks at the clock as long as it is in time.
 
-use super::refusals::{ITEM, Refusals};
+use super::{
+    late_rest,
+    refusals::{ITEM, Refusals},
+};
 use std::{
     cell::Cell,
+    mem,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -73,6 +77,8 @@ pub struct Queued {
     place: u32,
     /// Whether it is polled in the turn of its connection, which is not its own.
     before_its_turn: bool,
+    /// How many [rests](late_rest) had ended when it came to a late worker. `None` once it has let connections go first.
+    rests: Option<u32>,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -107,11 +113,18 @@ impl Queued {
 
     /// Ready when the call's turn has come.
     pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.before_its_turn, false) {
+        if mem::take(&mut self.before_its_turn) || self.lets_connections_go_first() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// Whether a rest has ended since the call came. It lets the connections go first once only: there may be so many that
+    /// the next rest has ended each time.
+    fn lets_connections_go_first(&mut self) -> bool {
+        let ended = WORKER.with(|worker| worker.late.get().then(|| late_rest::end(worker.queued.get() == 1)));
+        ended.is_some_and(|ended| self.rests.take_if(|before| *before != ended).is_some())
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -311,7 +324,7 @@ impl Worker {
         }
         self.queued.set(place);
         let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
-        Some(Queued { since: now, unread, place, before_its_turn: late })
+        Some(Queued { since: now, unread, place, before_its_turn: late, rests: late.then(late_rest::ended) })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
@@ -375,7 +388,8 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::limits::LATE_REST, *};
+    use futures_util::FutureExt;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -642,6 +656,53 @@ mod tests {
         }
         worker.queued.set(0);
         assert!(!worker.is_late(|| now));
+    }
+
+    /// Whether a call's turn has come when its task is polled.
+    fn has_its_turn(call: &mut Queued) -> bool {
+        call.poll_turn(&Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    /// A call whose connection has had its turn.
+    fn let_in() -> Queued {
+        let mut call = Queued::arrive().expect("nobody has waited yet");
+        assert!(!has_its_turn(&mut call), "that is its connection's turn");
+        call
+    }
+
+    #[tokio::test]
+    async fn calls_let_connections_go_first_whose_rest_is_over() {
+        let _late = pretend(100);
+        let [mut first, mut second] = [let_in(), let_in()];
+        let mut rest = late_rest::begin();
+        assert!(has_its_turn(&mut first), "they rest");
+        std::thread::sleep(LATE_REST);
+        let mut third = let_in();
+        assert_eq!((&mut rest).now_or_never(), None, "nobody has asked for it");
+        assert!([&mut first, &mut second, &mut third].map(has_its_turn).into_iter().all(|turn| !turn));
+        assert_eq!((&mut rest).now_or_never(), Some(()));
+        assert!([&mut first, &mut second, &mut third].map(has_its_turn).into_iter().all(|turn| turn));
+        // There may be so many connections that each time a rest has ended.
+        let rest = late_rest::begin();
+        std::thread::sleep(LATE_REST);
+        assert!(has_its_turn(&mut first), "once is enough");
+        assert_eq!(rest.now_or_never(), Some(()), "it is over all the same");
+        assert!(has_its_turn(&mut let_in()), "it came after that");
+    }
+
+    #[tokio::test]
+    async fn the_last_call_lets_connections_go_first_however_short_their_rest_was() {
+        let _late = pretend(0);
+        let mut one = let_in();
+        let rest = late_rest::begin();
+        let other = let_in();
+        assert!(has_its_turn(&mut one), "another one is left");
+        drop(other);
+        let mut last = let_in();
+        drop(one);
+        assert!(!has_its_turn(&mut last));
+        assert_eq!(rest.now_or_never(), Some(()));
+        assert!(has_its_turn(&mut last));
     }
 
     #[test]

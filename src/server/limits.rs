@@ -125,10 +125,10 @@ pub(super) const READ_TURN: usize = 8 * 1024;
 /// millisecond.
 pub(super) const LEAST_READ_TURN: usize = 1024;
 
-/// How long a late worker does not look at the connections that it has read, from the first of them to the next tick of its
-/// timers but one: a call or two of those that are worth refusing others for, and a small part of the 5 ms in which who is
-/// refused is told.
-pub(super) const LATE_REST: Duration = Duration::from_millis(1);
+/// How long a late worker does not look at the connections that it has read, from the first of them on: some of the calls
+/// that are worth refusing others for, and less than half of the 5 ms in which who is refused is told. It has work for
+/// about as long.
+pub(super) const LATE_REST: Duration = Duration::from_millis(2);
 
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
 /// shortest one less. Every part of an answer, 64 KiB at most for ours, has to be read in that time: 4 KiB a second.

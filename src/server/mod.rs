@@ -28,6 +28,7 @@ mod drain;
 mod guard;
 mod http2;
 mod keepalive;
+mod late_rest;
 pub mod lateness;
 mod limits;
 mod memory;
