@@ -87,6 +87,7 @@ fn main() {
             let told = [
                 "offered, times the capacity",
                 "answered, % of those at capacity",
+                "the same for the server's processor time, %",
                 "p99 of the answered, times that at capacity",
                 "refusals within 5 ms, %",
                 "p99 of health, ms",
@@ -179,14 +180,18 @@ impl Seen {
     }
 
     /// In the order in which they are told.
-    fn beside(&self, before: &Self, after: &Self) -> [f64; 5] {
-        let mean = |of: &dyn Fn(&Self) -> u64| (of(before) + of(after)) as f64 / 2.0;
-        let capacity = mean(&|seen| seen.answered.len());
-        let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99);
+    fn beside(&self, before: &Self, after: &Self) -> [f64; 6] {
+        let mean = |of: &dyn Fn(&Self) -> f64| (of(before) + of(after)) / 2.0;
+        let answered = |seen: &Self| seen.answered.len() as f64;
+        let capacity = mean(&answered);
+        // Whatever others on this machine took away from it, though not what it was idle for.
+        let for_its_time = |seen: &Self| answered(seen) / seen.server_cpu;
+        let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99) as f64;
         [
             (self.answered.len() + self.refused.len() + self.held_back) as f64 / capacity,
-            100.0 * self.answered.len() as f64 / capacity,
-            p99(self) as f64 / mean(&p99),
+            100.0 * answered(self) / capacity,
+            100.0 * for_its_time(self) / mean(&for_its_time),
+            p99(self) / mean(&p99),
             100.0 * self.refused.quantile_below(5_000),
             self.health.value_at_quantile(0.99) as f64 / 1_000.0,
         ]
