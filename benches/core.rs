@@ -11,10 +11,10 @@ use std::{
 };
 use support::sessions::{BITGPT, session};
 use waypost::{
-    model::{Kind, Late, Outcome, Precedence, ReturnUrls, Root, Session, Timestamp},
+    model::{Kind, Late, Level, Outcome, Precedence, ReturnUrls, Root, Session, Timestamp},
     redirect::{
-        AutoReturn, Claims, Mode, Policy, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template,
-        Verified, decide, to_pem,
+        AutoReturn, Claims, Mode, Policy, Position, Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys,
+        Template, Verified, decide, to_pem,
     },
     server::prefer_small_pages,
 };
@@ -46,8 +46,10 @@ fn decided(session: &Session, settings: &ReturnUrls<Template>, signing: Signing<
     let decision = decide(&Question {
         kind: session.id.kind(),
         outcome: Outcome::Success,
-        settings: settings.map(Template::view),
-        request: session.return_urls(),
+        urls: &|Position { slot, level }| match level {
+            Level::Settings => settings.get(slot).map(Template::view),
+            Level::Request => session.return_url(slot),
+        },
         precedence: Precedence::SettingsFirst,
         values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params: match session.id.kind() {

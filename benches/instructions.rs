@@ -10,8 +10,8 @@ use std::{env, hint::black_box, time::Duration};
 use support::sessions::{BITGPT, session};
 use url::Url;
 use waypost::{
-    model::{Kind, Late, Outcome, Precedence, ReturnUrls, Root, Session},
-    redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Signing, decide},
+    model::{Kind, Late, Level, Outcome, Precedence, ReturnUrls, Root, Session},
+    redirect::{AutoReturn, Mode, Policy, Position, Question, ReturnParams, Signing, Template, decide},
 };
 
 /// As the server's.
@@ -75,11 +75,14 @@ fn resolve(session: &Session) -> usize {
         },
         kind => ReturnParams::None(kind),
     };
+    let settings = ReturnUrls::<Template>::default();
     let decision = decide(&Question {
         kind: session.id.kind(),
         outcome: Outcome::Success,
-        settings: ReturnUrls::default(),
-        request: session.return_urls(),
+        urls: &|Position { slot, level }| match level {
+            Level::Settings => settings.get(slot).map(Template::view),
+            Level::Request => session.return_url(slot),
+        },
         precedence: Precedence::SettingsFirst,
         values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params,

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use waypost::{
     model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId, Timestamp},
     redirect::{
-        AppScheme, AutoReturn, Candidate, Claims, Decision, Delivery, Fate, Mode, OriginPattern, Policy, Question,
-        ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template, decide, to_pem,
+        AppScheme, AutoReturn, Candidate, Claims, Decision, Delivery, Fate, Mode, OriginPattern, Policy, Position,
+        Question, ReturnParams, Seal, Signing, SigningKey, SigningKeys, Template, decide, to_pem,
     },
 };
 
@@ -148,8 +148,7 @@ fn explained(case: &Case) -> (Decision, Vec<Candidate>) {
         let question = Question {
             kind: case.kind,
             outcome: case.outcome,
-            settings: case.settings.map(Template::view),
-            request: request.map(Template::view),
+            urls: &|Position { slot, level }| level.of(&case.settings, request).get(slot).map(Template::view),
             precedence: case.precedence,
             values: &values,
             params: match case.kind {

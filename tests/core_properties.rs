@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 use url::Url;
 use uuid::Uuid;
 use waypost::{
-    model::{Kind, Late, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
+    model::{Kind, Late, Level, MerchantId, Outcome, Precedence, ReturnUrls, Root, SessionId},
     redirect::{
-        AutoReturn, Decision, Delivery, Mode, Policy, Question, ReturnParams, Signing, Template, decide, select,
+        AutoReturn, Decision, Delivery, Mode, Policy, Position, Question, ReturnParams, Signing, Template, decide,
+        select,
     },
 };
 
@@ -64,8 +65,8 @@ fn selection_is_the_table_for_every_subset_of_levels_and_slots_every_kind_and_ou
         for kind in Kind::ALL {
             for outcome in Outcome::ALL {
                 for precedence in Precedence::ALL {
-                    let selected =
-                        select(kind, outcome, precedence, &settings, &request).map(|found| found.value.clone());
+                    let urls = |position: Position| position.level.of(&settings, &request).get(position.slot).cloned();
+                    let selected = select(kind, outcome, precedence, urls).map(|found| found.value);
                     let expected = first_by_the_table(present, kind, outcome, precedence == Precedence::SettingsFirst);
                     assert_eq!(selected, expected, "{present:010b} {kind:?} {outcome:?} {precedence:?}");
                     cases += 1;
@@ -133,8 +134,9 @@ fn ask(asked: &Asked<'_>) -> Decision {
     decide(&Question {
         kind: asked.kind,
         outcome: asked.outcome,
-        settings: ReturnUrls::default(),
-        request: request.map(Template::view),
+        urls: &|Position { slot, level }| {
+            (level == Level::Request).then(|| request.get(slot)).flatten().map(Template::view)
+        },
         precedence: Precedence::SettingsFirst,
         values: &Root::at_resolve(id, &merchant_id, body, late),
         params: match asked.kind {

@@ -342,18 +342,16 @@ fn written(claims: &Claims<'_>) -> Claims<'static> {
 /// A return URL that carries a token of those claims, made by the core.
 fn url_of(claims: &Claims<'_>) -> String {
     use waypost::{
-        model::{Late, Precedence, ReturnUrls, Root},
+        model::{Late, Precedence, Root},
         redirect::{AutoReturn, Mode, Policy, Question, ReturnParams, Seal, Signing, Template, decide},
     };
     let keys = keys(&[SEED]);
-    let mut request = ReturnUrls::default();
-    request.set(Outcome::Success, Some(Template::compile("https://a.example.com/?a=1").expect("a template")));
+    let template = Template::compile("https://a.example.com/?a=1").expect("a template");
     let (id, merchant_id) = (SessionId::new(Kind::Checkout, Uuid::from_u128(7)), merchant("shop"));
     let decision = decide(&Question {
         kind: Kind::Checkout,
         outcome: Outcome::Success,
-        settings: ReturnUrls::default(),
-        request: request.map(Template::view),
+        urls: &|_| Some(template.view()),
         precedence: Precedence::SettingsFirst,
         values: &Root::at_resolve(id, &merchant_id, &serde_json::Map::new(), Late::default()),
         params: ReturnParams::None(Kind::Checkout),

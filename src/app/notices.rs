@@ -3,7 +3,7 @@
 use super::resolve_redirect::{Circumstances, answer};
 use crate::{
     model::{Ending, Kind, Late, Level, Merchant, Notice, NoticeCode, Outcome, ReturnUrls, Root, Session},
-    redirect::{Found, Step, Template, Values, select},
+    redirect::{Found, Position, Step, Template, Values, select},
 };
 
 /// Names of fields that hold personal data, whatever they lead to.
@@ -20,7 +20,8 @@ pub(super) fn notices(
     let kind = session.id.kind();
     for outcome in Outcome::ALL {
         let own = kind.return_url_field(outcome);
-        let Some(selection) = select(kind, outcome, merchant.precedence, &merchant.return_urls, templates) else {
+        let urls = |position: Position| position.level.of(&merchant.return_urls, templates).get(position.slot);
+        let Some(selection) = select(kind, outcome, merchant.precedence, urls) else {
             if known_to_provider(kind, outcome) {
                 notices.add(NoticeCode::NoUrl, own, no_url(kind, outcome));
             }

@@ -2,8 +2,10 @@
 
 use super::{App, Error, Seen, Signer};
 use crate::{
-    model::{Ending, Kind, Late, Merchant, Outcome, Root, Session, SessionId, Tenants, Timestamp},
-    redirect::{Candidate, Claims, Decision, Mode, Question, Refusal, ReturnParams, Seal, Signing, Template, decide},
+    model::{Ending, Kind, Late, Level, Merchant, Outcome, Root, Session, SessionId, Tenants, Timestamp},
+    redirect::{
+        Candidate, Claims, Decision, Mode, Position, Question, Refusal, ReturnParams, Seal, Signing, Template, decide,
+    },
     store::{Loaded, StoreError},
     telemetry::metrics::{self, Shed},
 };
@@ -277,8 +279,10 @@ pub(super) fn with_question<T>(
     ask(&Question {
         kind: session.id.kind(),
         outcome: ending.outcome,
-        settings: merchant.return_urls.map(Template::view),
-        request: session.return_urls(),
+        urls: &|Position { slot, level }| match level {
+            Level::Settings => merchant.return_urls.get(slot).map(Template::view),
+            Level::Request => session.return_url(slot),
+        },
         precedence: merchant.precedence,
         values: &Root::at_resolve(session.id, &session.merchant_id, session.body(), late),
         params,

@@ -14,6 +14,14 @@ pub enum Level {
 impl Level {
     /// Both levels.
     pub const ALL: [Self; 2] = [Self::Settings, Self::Request];
+
+    /// What belongs to this level.
+    pub fn of<T>(self, settings: T, request: T) -> T {
+        match self {
+            Self::Settings => settings,
+            Self::Request => request,
+        }
+    }
 }
 
 /// Which level is asked first, slot by slot.
@@ -45,11 +53,6 @@ impl Precedence {
 pub struct ReturnUrls<T>([Option<T>; Outcome::ALL.len()]);
 
 impl<T> ReturnUrls<T> {
-    /// The slots, each filled with what `of` makes of it.
-    pub fn from_fn(of: impl Fn(Outcome) -> Option<T>) -> Self {
-        Self(Outcome::ALL.map(of))
-    }
-
     /// The slot of that outcome.
     pub fn get(&self, slot: Outcome) -> Option<&T> {
         self.0[slot as usize].as_ref()
@@ -63,11 +66,6 @@ impl<T> ReturnUrls<T> {
     /// The filled slots.
     pub fn iter(&self) -> impl Iterator<Item = (Outcome, &T)> {
         Outcome::ALL.into_iter().filter_map(|slot| self.get(slot).map(|value| (slot, value)))
-    }
-
-    /// The same slots, filled with what `of` makes of each value.
-    pub fn map<'s, U>(&'s self, of: impl Fn(&'s T) -> U) -> ReturnUrls<U> {
-        ReturnUrls(self.0.each_ref().map(|value| value.as_ref().map(&of)))
     }
 
     /// Whether no slot is filled.

@@ -171,9 +171,9 @@ impl Session {
         self.content.body()
     }
 
-    /// The return URLs in the body, with all the values bound that were known at create.
-    pub fn return_urls(&self) -> ReturnUrls<TemplateRef<'_>> {
-        self.content.return_urls()
+    /// The return URL in the body for that slot, with all the values bound that were known at create.
+    pub fn return_url(&self, slot: Outcome) -> Option<TemplateRef<'_>> {
+        self.content.return_url(slot)
     }
 
     /// An order's external reference; from the body.

@@ -2,9 +2,9 @@
 
 use super::{
     CheckedUrl, Policy, Position, Refusal, ReturnParams, Signing, TemplateRef, Values,
-    select::{positions, select},
+    select::{Selection, positions, select},
 };
-use crate::model::{Kind, Level, Outcome, Precedence, ReturnUrls};
+use crate::model::{Kind, Level, Outcome, Precedence};
 use std::time::Duration;
 
 /// Everything a decision depends on.
@@ -13,11 +13,9 @@ pub struct Question<'a, V> {
     pub kind: Kind,
     /// The outcome to answer for.
     pub outcome: Outcome,
-    /// The merchant's URLs.
-    pub settings: ReturnUrls<TemplateRef<'a>>,
-    /// The create request's URLs.
-    pub request: ReturnUrls<TemplateRef<'a>>,
-    /// Which of them come first.
+    /// The URL in a place, if there is one.
+    pub urls: &'a dyn Fn(Position) -> Option<TemplateRef<'a>>,
+    /// Whose URLs come first.
     pub precedence: Precedence,
     /// What placeholders name.
     pub values: &'a V,
@@ -93,8 +91,7 @@ pub enum Delivery {
 
 /// Decides where the buyer goes. The steps are the sections of SPEC.md.
 pub fn decide<V: Values>(question: &Question<'_, V>) -> Decision {
-    let Question { kind, outcome, precedence, settings, request, .. } = question;
-    let Some(selection) = select(*kind, *outcome, *precedence, settings, request) else {
+    let Some(selection) = question.select() else {
         return Decision { redirect: None, chosen: None, refusal: None };
     };
     let chosen = Some(selection.position);
@@ -149,16 +146,16 @@ pub enum Fate {
     Outranked,
 }
 
-impl<V: Values> Question<'_, V> {
+impl<'a, V: Values> Question<'a, V> {
+    fn select(&self) -> Option<Selection<TemplateRef<'a>>> {
+        select(self.kind, self.outcome, self.precedence, self.urls)
+    }
+
     /// Every place that may have held the URL, in the order in which they were tried.
     pub fn explain(&self, decision: &Decision) -> Vec<Candidate> {
         positions(self.kind, self.outcome, self.precedence)
             .map(|position| {
-                let urls = match position.level {
-                    Level::Settings => &self.settings,
-                    Level::Request => &self.request,
-                };
-                let template = urls.get(position.slot).map(|template| template.as_str().to_owned());
+                let template = (self.urls)(position).map(|template| template.as_str().to_owned());
                 let fate = match (&decision.refusal, &template) {
                     (_, None) => Fate::Empty,
                     (None, Some(_)) if decision.chosen == Some(position) => Fate::Chosen,
@@ -172,7 +169,7 @@ impl<V: Values> Question<'_, V> {
 
     /// The length in bytes of the complete URL, accepted or not; `None` when there is none.
     pub fn url_length(&self) -> Option<usize> {
-        let selection = select(self.kind, self.outcome, self.precedence, &self.settings, &self.request)?;
+        let selection = self.select()?;
         // Without keys there is no token, and no URL either.
         let token = self.signing.token().ok().flatten();
         let added = self.params.added_len(selection.value.as_str(), token.as_deref());

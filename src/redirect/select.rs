@@ -1,6 +1,6 @@
 //! Which URL (SPEC 4): the slots that serve an outcome, and the levels within a slot.
 
-use crate::model::{Kind, Level, Outcome, Precedence, ReturnUrls};
+use crate::model::{Kind, Level, Outcome, Precedence};
 
 /// A place that may hold a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub struct Position {
 
 /// What was found, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Selection<'t, T> {
+pub struct Selection<T> {
     /// Where it was found.
     pub position: Position,
     /// What was found.
-    pub value: &'t T,
+    pub value: T,
 }
 
 /// The slots that serve an outcome, the best first.
@@ -41,23 +41,12 @@ pub fn positions(kind: Kind, outcome: Outcome, precedence: Precedence) -> impl I
 }
 
 /// Finds what serves an outcome: the first filled slot, and within it the first level that fills it.
-pub fn select<'t, T>(
+pub fn select<T>(
     kind: Kind,
     outcome: Outcome,
     precedence: Precedence,
-    settings: &'t ReturnUrls<T>,
-    request: &'t ReturnUrls<T>,
-) -> Option<Selection<'t, T>> {
-    for &slot in slots(kind, outcome) {
-        for level in precedence.levels() {
-            let urls = match level {
-                Level::Settings => settings,
-                Level::Request => request,
-            };
-            if let Some(value) = urls.get(slot) {
-                return Some(Selection { position: Position { slot, level }, value });
-            }
-        }
-    }
-    None
+    find: impl Fn(Position) -> Option<T>,
+) -> Option<Selection<T>> {
+    let found = |position| Some(Selection { position, value: find(position)? });
+    positions(kind, outcome, precedence).find_map(found)
 }
