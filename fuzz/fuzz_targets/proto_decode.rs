@@ -13,15 +13,17 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_prost::ProstDecoder;
+use tonic::{Code, Request, Response, Status, Streaming, codec::Codec};
 use waypost::{
     app::{App, Clock, Signer},
     grpc::{Merchants, Redirects, limits::MAX_REQUEST_BYTES},
     model::{Merchant, Session},
-    proto::v1::{
-        ResolveRedirectsRequest, merchant_service_server::MerchantService, redirect_service_server::RedirectService,
-        resolve_redirects_response::Answer,
+    proto::{
+        SmallBuffers,
+        v1::{
+            ResolveRedirectsRequest, ResolveRedirectsResponse, merchant_service_server::MerchantService,
+            redirect_service_server::RedirectService, resolve_redirects_response::Answer,
+        },
     },
     redirect::{Mode, SigningKey, SigningKeys, to_pem},
     store::{MemoryStore, Store, record},
@@ -85,8 +87,9 @@ fn fine<T>(answer: Result<Response<T>, Status>) {
 
 async fn resolve_all(redirects: &Redirects, bytes: &[u8]) {
     let body = Full::new(Bytes::copy_from_slice(bytes));
+    let decoder = SmallBuffers::<ResolveRedirectsResponse, _>::default().decoder();
     let requests: Streaming<ResolveRedirectsRequest> =
-        Streaming::new_request(ProstDecoder::default(), body, None, Some(MAX_REQUEST_BYTES));
+        Streaming::new_request(decoder, body, None, Some(MAX_REQUEST_BYTES));
     let mut answers = redirects.resolve_redirects(Request::new(requests)).await.expect("a place").into_inner();
     while let Some(answer) = answers.next().await {
         match answer {
