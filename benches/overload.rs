@@ -184,7 +184,7 @@ impl Seen {
         let mean = |of: &dyn Fn(&Self) -> f64| (of(before) + of(after)) / 2.0;
         let answered = |seen: &Self| seen.answered.len() as f64;
         let capacity = mean(&answered);
-        // Whatever others on this machine took away from it, though not what it was idle for.
+        // For a second of its core: neither what others took of that counts, nor what it was idle for.
         let for_its_time = |seen: &Self| answered(seen) / seen.server_cpu;
         let p99 = |seen: &Self| seen.answered.value_at_quantile(0.99) as f64;
         [

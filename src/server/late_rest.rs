@@ -2,33 +2,34 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them or until the worker has no other call to go on with. Then all of them have their turn before
-//! the calls that wait for theirs: who is to be refused does not wait for those who are served.
+//! after the first of them, or until only one call waits for its turn. When such a call is looked at, the connections go
+//! before it: who is to be refused does not wait for those who are served. The timer is for when no call is.
 
 use super::limits::LATE_REST;
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared, WeakShared, select},
+    future::{BoxFuture, Shared, WeakShared},
 };
-use std::{
-    cell::{Cell, RefCell},
-    time::Instant,
+use std::cell::{Cell, RefCell};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
 };
-use tokio::{sync::oneshot, time::sleep};
 
 /// Ready when it is over.
 pub(super) type LateRest = Shared<BoxFuture<'static, ()>>;
 
 thread_local! {
-    /// The last rest of this worker's connections, as long as one of them is in it.
+    /// The last rest of this worker's connections, until [`end`] has ended it.
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    /// How many [`end`] has ended.
     static ENDED: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Last {
     rest: WeakShared<BoxFuture<'static, ()>>,
     until: Instant,
-    end: oneshot::Sender<()>,
+    over: oneshot::Sender<()>,
 }
 
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
@@ -37,19 +38,20 @@ pub(super) fn begin() -> LateRest {
     LAST.with_borrow_mut(|last| {
         let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
         goes_on.unwrap_or_else(|| {
-            let (end, ended) = oneshot::channel();
-            // The timer is for a worker that nobody [asks](end) to go on.
-            let rest = select(Box::pin(sleep(LATE_REST)), ended).map(drop).boxed().shared();
-            *last = rest.downgrade().map(|rest| Last { rest, until: Instant::now() + LATE_REST, end });
+            let (over, is_over) = oneshot::channel();
+            let until = Instant::now() + LATE_REST;
+            let rest = timeout(LATE_REST, is_over).map(drop).boxed().shared();
+            *last = rest.downgrade().map(|rest| Last { rest, until, over });
             rest
         })
     })
 }
 
-/// Ends the rest that is over, or any if there is nothing else to do. Says how many were ended here.
-pub(super) fn end(nothing_else: bool) -> u32 {
-    let over = LAST.with_borrow_mut(|last| last.take_if(|last| nothing_else || last.until <= Instant::now()));
-    if over.is_some_and(|last| last.end.send(()).is_ok()) {
+/// Ends the rest if its time is over, or in any case for the last call that waits for its turn. Says how many were ended
+/// here: those that somebody was in.
+pub(super) fn end(last_call: bool) -> u32 {
+    let ending = LAST.with_borrow_mut(|last| last.take_if(|last| last_call || last.until <= Instant::now()));
+    if ending.is_some_and(|last| last.over.send(()).is_ok()) {
         ENDED.set(ended().wrapping_add(1));
     }
     ended()
@@ -58,4 +60,82 @@ pub(super) fn end(nothing_else: bool) -> u32 {
 /// How many were ended by [`end`].
 pub(super) fn ended() -> u32 {
     ENDED.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::lateness, *};
+    use std::{
+        future::{Future, poll_fn},
+        mem,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+    use tokio::{
+        task::{JoinSet, yield_now},
+        time::advance,
+    };
+
+    /// What happened, in its order.
+    #[derive(Clone, Default)]
+    struct Order(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Order {
+        async fn tell(self, what: &'static str, after: impl Future<Output = ()>) {
+            after.await;
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    /// Ready when the turn of a call has come that arrives now.
+    fn call() -> impl Future<Output = ()> {
+        let mut call = lateness::Queued::arrive().expect("let in");
+        async move { poll_fn(|cx| call.poll_turn(cx)).await }
+    }
+
+    /// What happens once so much time has gone by in the rest of two connections, with two calls that came in it.
+    async fn order(rested: Duration) -> Vec<&'static str> {
+        let order = Order::default();
+        let mut tasks = JoinSet::new();
+        for what in ["a connection", "another one"] {
+            tasks.spawn(order.clone().tell(what, begin()));
+        }
+        yield_now().await;
+        for what in ["a call", "the last one"] {
+            tasks.spawn(order.clone().tell(what, call()));
+        }
+        // Without a turn of the timers.
+        assert_eq!(advance(rested).now_or_never(), None);
+        tasks.join_all().await;
+        mem::take(&mut *order.0.lock().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_have_rested_go_before_the_calls() {
+        let _late = lateness::pretend(100);
+        assert_eq!(order(LATE_REST).await, ["a connection", "another one", "a call", "the last one"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_call_lets_connections_go_first_however_short_their_rest_was() {
+        let _late = lateness::pretend(0);
+        assert_eq!(order(LATE_REST / 2).await, ["a call", "a connection", "another one", "the last one"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_its_time_has_ended_is_over_and_lets_nobody_go_first() {
+        let rest = begin();
+        assert!(rest.ptr_eq(&begin()));
+        rest.clone().await;
+        let next = begin();
+        assert!(!next.ptr_eq(&rest));
+        assert_eq!((ended(), end(false)), (0, 0), "it has only begun");
+        next.await;
+        assert_eq!(end(false), 0, "nobody is in it");
+        drop(begin());
+        assert_eq!(end(true), 0, "nor in this one");
+        let last = begin();
+        assert_eq!(end(true), 1);
+        assert_eq!(last.now_or_never(), Some(()));
+    }
 }

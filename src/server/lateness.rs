@@ -41,14 +41,13 @@ const IN_TIME: u32 = 4;
 const IDLE: Duration = Duration::from_millis(125);
 
 /// See [`IDLE`]. Under a load that is too much a worker has nothing to do for moments only, when connections
-/// [rest](super::guard).
+/// [rest](super::late_rest).
 const WORKED_PER_IDLE: u32 = 3;
 
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin. It is also about the wait of a connection for its turn, in which
-/// those who are refused are told.
+/// The longest wait that a late worker lets a call begin.
 const QUEUE: Duration = Duration::from_millis(2);
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
@@ -78,7 +77,7 @@ pub struct Queued {
     /// Whether it is polled in the turn of its connection, which is not its own.
     before_its_turn: bool,
     /// How many [rests](late_rest) had ended when it came to a late worker. `None` once it has let connections go first.
-    rests: Option<u32>,
+    rests_ended: Option<u32>,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -124,7 +123,7 @@ impl Queued {
     /// the next rest has ended each time.
     fn lets_connections_go_first(&mut self) -> bool {
         let ended = WORKER.with(|worker| worker.late.get().then(|| late_rest::end(worker.queued.get() == 1)));
-        ended.is_some_and(|ended| self.rests.take_if(|before| *before != ended).is_some())
+        ended.is_some_and(|ended| self.rests_ended.take_if(|before| *before != ended).is_some())
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -324,7 +323,7 @@ impl Worker {
         }
         self.queued.set(place);
         let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
-        Some(Queued { since: now, unread, place, before_its_turn: late, rests: late.then(late_rest::ended) })
+        Some(Queued { since: now, unread, place, before_its_turn: late, rests_ended: late.then(late_rest::ended) })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
@@ -663,46 +662,29 @@ mod tests {
         call.poll_turn(&Context::from_waker(std::task::Waker::noop())).is_ready()
     }
 
-    /// A call whose connection has had its turn.
-    fn let_in() -> Queued {
-        let mut call = Queued::arrive().expect("nobody has waited yet");
-        assert!(!has_its_turn(&mut call), "that is its connection's turn");
-        call
-    }
-
-    #[tokio::test]
-    async fn calls_let_connections_go_first_whose_rest_is_over() {
+    #[tokio::test(start_paused = true)]
+    async fn a_call_of_a_late_worker_lets_its_connection_and_those_that_rested_go_first_once() {
+        let worker = |late| WORKER.with(|worker| worker.late.set(late));
         let _late = pretend(100);
-        let [mut first, mut second] = [let_in(), let_in()];
-        let mut rest = late_rest::begin();
-        assert!(has_its_turn(&mut first), "they rest");
-        std::thread::sleep(LATE_REST);
-        let mut third = let_in();
-        assert_eq!((&mut rest).now_or_never(), None, "nobody has asked for it");
-        assert!([&mut first, &mut second, &mut third].map(has_its_turn).into_iter().all(|turn| !turn));
-        assert_eq!((&mut rest).now_or_never(), Some(()));
-        assert!([&mut first, &mut second, &mut third].map(has_its_turn).into_iter().all(|turn| turn));
+        worker(false);
+        let mut in_time = Queued::arrive().expect("let in");
+        worker(true);
+        let [mut first, mut second] = [(); 2].map(|()| Queued::arrive().expect("let in"));
+        assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "that is their connection's turn");
+        let rest = late_rest::begin();
+        assert!(has_its_turn(&mut first), "it goes on");
+        tokio::time::advance(LATE_REST).await;
+        worker(false);
+        assert!(has_its_turn(&mut first), "nobody is refused");
+        worker(true);
+        assert!(has_its_turn(&mut in_time), "it was there before anybody was refused");
+        assert_eq!(rest.now_or_never(), Some(()));
+        assert!([&mut first, &mut second].map(has_its_turn) == [false, false]);
         // There may be so many connections that each time a rest has ended.
         let rest = late_rest::begin();
-        std::thread::sleep(LATE_REST);
-        assert!(has_its_turn(&mut first), "once is enough");
+        tokio::time::advance(LATE_REST).await;
+        assert!([&mut first, &mut second].map(has_its_turn) == [true, true], "once is enough");
         assert_eq!(rest.now_or_never(), Some(()), "it is over all the same");
-        assert!(has_its_turn(&mut let_in()), "it came after that");
-    }
-
-    #[tokio::test]
-    async fn the_last_call_lets_connections_go_first_however_short_their_rest_was() {
-        let _late = pretend(0);
-        let mut one = let_in();
-        let rest = late_rest::begin();
-        let other = let_in();
-        assert!(has_its_turn(&mut one), "another one is left");
-        drop(other);
-        let mut last = let_in();
-        drop(one);
-        assert!(!has_its_turn(&mut last));
-        assert_eq!(rest.now_or_never(), Some(()));
-        assert!(has_its_turn(&mut last));
     }
 
     #[test]
