@@ -2,8 +2,8 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them, or until only one call waits for its turn. When such a call is looked at, the connections go
-//! before it: who is to be refused does not wait for those who are served. The timer is for when no call is.
+//! after the first of them, or until the worker has nothing else to do. The next call that would have its turn then lets
+//! the connections go first: who is to be refused does not wait for those who are served.
 
 use super::limits::LATE_REST;
 use futures_util::{
@@ -20,9 +20,9 @@ use tokio::{
 pub(super) type LateRest = Shared<BoxFuture<'static, ()>>;
 
 thread_local! {
-    /// The last rest of this worker's connections, until [`end`] has ended it.
+    /// The last rest of this worker's connections, until it is ended here.
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
-    /// How many [`end`] has ended.
+    /// See [`ended`].
     static ENDED: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -47,19 +47,26 @@ pub(super) fn begin() -> LateRest {
     })
 }
 
-/// Ends the rest if its time is over, or in any case for the last call that waits for its turn. Says how many were ended
-/// here: those that somebody was in.
-pub(super) fn end(last_call: bool) -> u32 {
-    let ending = LAST.with_borrow_mut(|last| last.take_if(|last| last_call || last.until <= Instant::now()));
+/// Ends the rest: there is nothing else to do.
+pub(super) fn end() {
+    end_if(|_| true);
+}
+
+/// Ends the rest if its time is over, and does not wait for the timers to see that.
+pub(super) fn end_if_over() {
+    end_if(|last| last.until <= Instant::now());
+}
+
+/// How many were ended here in which somebody was.
+pub(super) fn ended() -> u32 {
+    ENDED.get()
+}
+
+fn end_if(is_over: impl Fn(&Last) -> bool) {
+    let ending = LAST.with_borrow_mut(|last| last.take_if(|last| is_over(last)));
     if ending.is_some_and(|last| last.over.send(()).is_ok()) {
         ENDED.set(ended().wrapping_add(1));
     }
-    ended()
-}
-
-/// How many were ended by [`end`].
-pub(super) fn ended() -> u32 {
-    ENDED.get()
 }
 
 #[cfg(test)]
@@ -72,6 +79,7 @@ mod tests {
         time::Duration,
     };
     use tokio::{
+        runtime,
         task::{JoinSet, yield_now},
         time::advance,
     };
@@ -117,9 +125,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_call_lets_connections_go_first_however_short_their_rest_was() {
-        let _late = lateness::pretend(0);
-        assert_eq!(order(LATE_REST / 2).await, ["a call", "a connection", "another one", "the last one"]);
+    async fn calls_go_on_as_long_as_connections_rest() {
+        let _late = lateness::pretend(100);
+        assert_eq!(order(LATE_REST / 2).await, ["a call", "the last one", "a connection", "another one"]);
+    }
+
+    #[test]
+    fn connections_do_not_rest_while_their_worker_has_nothing_to_do() {
+        for end_it in [true, false] {
+            let mut worker = runtime::Builder::new_current_thread();
+            worker.enable_all().start_paused(true);
+            if end_it {
+                worker.on_thread_park(lateness::rests);
+            }
+            let rested = worker.build().unwrap().block_on(async {
+                let began = Instant::now();
+                begin().await;
+                began.elapsed()
+            });
+            assert_eq!(rested < LATE_REST, end_it, "{rested:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -129,13 +154,15 @@ mod tests {
         rest.clone().await;
         let next = begin();
         assert!(!next.ptr_eq(&rest));
-        assert_eq!((ended(), end(false)), (0, 0), "it has only begun");
+        end_if_over();
+        assert_eq!(next.peek(), None, "it has only begun");
         next.await;
-        assert_eq!(end(false), 0, "nobody is in it");
+        end_if_over();
         drop(begin());
-        assert_eq!(end(true), 0, "nor in this one");
+        end();
+        assert_eq!(ended(), 0, "nobody was in them");
         let last = begin();
-        assert_eq!(end(true), 1);
-        assert_eq!(last.now_or_never(), Some(()));
+        end();
+        assert_eq!((ended(), last.now_or_never()), (1, Some(())));
     }
 }

@@ -122,8 +122,11 @@ impl Queued {
     /// Whether a rest has ended since the call came. It lets the connections go first once only: there may be so many that
     /// the next rest has ended each time.
     fn lets_connections_go_first(&mut self) -> bool {
-        let ended = WORKER.with(|worker| worker.late.get().then(|| late_rest::end(worker.queued.get() == 1)));
-        ended.is_some_and(|ended| self.rests_ended.take_if(|before| *before != ended).is_some())
+        if !WORKER.with(|worker| worker.late.get()) {
+            return false;
+        }
+        late_rest::end_if_over();
+        self.rests_ended.take_if(|before| *before != late_rest::ended()).is_some()
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -155,8 +158,9 @@ impl Begun {
     }
 }
 
-/// The worker has nothing to do: its thread waits for what comes next.
+/// The worker has nothing to do: its thread waits for what comes next, if that is not there already.
 pub(super) fn rests() {
+    late_rest::end();
     WORKER.with(|worker| {
         if worker.late.get() {
             worker.rests(Instant::now());
@@ -672,7 +676,7 @@ mod tests {
         let [mut first, mut second] = [(); 2].map(|()| Queued::arrive().expect("let in"));
         assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "that is their connection's turn");
         let rest = late_rest::begin();
-        assert!(has_its_turn(&mut first), "it goes on");
+        assert!(has_its_turn(&mut first), "they rest");
         tokio::time::advance(LATE_REST).await;
         worker(false);
         assert!(has_its_turn(&mut first), "nobody is refused");
