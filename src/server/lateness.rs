@@ -40,8 +40,8 @@ const IN_TIME: u32 = 4;
 /// which it had something to do: that is for more than a quarter of its time.
 const IDLE: Duration = Duration::from_millis(125);
 
-/// See [`IDLE`]. Under a load that is too much a worker has nothing to do for moments only, when connections
-/// [rest](super::late_rest).
+/// See [`IDLE`]. Under a load that is too much a worker hardly ever has nothing to do: connections do not
+/// [rest](super::late_rest) then.
 const WORKED_PER_IDLE: u32 = 3;
 
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
