@@ -2,8 +2,10 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them, or until the worker has nothing else to do. The next call that would have its turn then lets
-//! the connections go first: who is to be refused does not wait for those who are served.
+//! after the first of them, or until the worker has nothing else to do. The calls that would have their turn then let the
+//! connections go first, each once: who is to be refused does not wait for those who are served.
+//!
+//! Who rests, and who is refused, is never decided here.
 
 use super::limits::LATE_REST;
 use futures_util::{
@@ -109,7 +111,7 @@ mod tests {
             tasks.spawn(order.clone().tell(what, begin()));
         }
         yield_now().await;
-        for what in ["a call", "the last one"] {
+        for what in ["a call", "another call"] {
             tasks.spawn(order.clone().tell(what, call()));
         }
         // Without a turn of the timers.
@@ -121,13 +123,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_that_have_rested_go_before_the_calls() {
         let _late = lateness::pretend(100);
-        assert_eq!(order(LATE_REST).await, ["a connection", "another one", "a call", "the last one"]);
+        assert_eq!(order(LATE_REST).await, ["a connection", "another one", "a call", "another call"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_go_on_as_long_as_connections_rest() {
         let _late = lateness::pretend(100);
-        assert_eq!(order(LATE_REST / 2).await, ["a call", "the last one", "a connection", "another one"]);
+        assert_eq!(order(LATE_REST / 2).await, ["a call", "another call", "a connection", "another one"]);
     }
 
     #[test]
