@@ -1,7 +1,8 @@
 //! More load than a server can bear, as ratios of one run: `cargo bench --bench overload`.
 //!
-//! The server has one worker on one core, the load the other. What it can do is measured with some calls always in
-//! progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections,
+//! The server has one worker on one core, the load the other. The load never sleeps, as waking another core of one's own
+//! machine costs more than a write, and callers are on others. What the server can do is measured with some calls always
+//! in progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections,
 //! while somebody else asks for its health; and so on in turn. Each overload is compared with the capacity before
 //! and after it, as a machine that is shared is never the same for long. The call is the most expensive one with a
 //! small request, as a refusal has to be much cheaper than a call for this to be borne: `PreviewRedirects` of a
@@ -29,7 +30,10 @@ use support::{
     h2_client::{Refused, call, connect, frame, try_call},
     process::{LOAD_CORE, Server, pin},
 };
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::{LocalSet, yield_now},
+    time::sleep,
+};
 use waypost::proto::v1::{
     CreateCheckoutRequest, CreateCheckoutResponse, Customer, LineItem, PreviewRedirectsRequest, ResolveRedirectRequest,
     ReturnUrls, ShoppingCart, preview_redirects_request::Source,
@@ -56,6 +60,12 @@ fn main() {
     pin(0, &[LOAD_CORE]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
+        // The load does not sleep.
+        tokio::task::spawn_local(async {
+            loop {
+                yield_now().await;
+            }
+        });
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(connect(server.addr).await);
@@ -270,7 +280,7 @@ impl Load<'_> {
                     }
                 });
             }
-            sleep(Duration::from_millis(1)).await;
+            yield_now().await;
         }
         let cpu = self.server.cpu() - cpu.unwrap_or_default();
         // Until what is in progress is over.
