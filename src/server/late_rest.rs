@@ -2,8 +2,9 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them, or until the worker has nothing else to do. The calls that would have their turn then let the
-//! connections go first, each once: who is to be refused does not wait for those who are served.
+//! after the first of them, or until the worker has nothing else to do: it is neither read nor written. The calls that
+//! would have their turn then let the connections go first, each once: who is to be refused does not wait for those who
+//! are served.
 //!
 //! Who rests, and who is refused, is never decided here.
 
@@ -12,9 +13,16 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
 use tokio::{
     sync::oneshot,
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -26,6 +34,10 @@ thread_local! {
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     /// See [`ended`].
     static ENDED: Cell<u32> = const { Cell::new(0) };
+    /// Calls that have [stepped behind](step_behind) the connections.
+    static BEHIND: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+    /// See [`entered`].
+    static ENTERED: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Last {
@@ -36,7 +48,8 @@ struct Last {
 
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
 /// cost a system call: what is to end next wakes whoever waits for the timers.
-pub(super) fn begin() -> LateRest {
+pub(super) fn enter() -> LateRest {
+    ENTERED.set(entered().wrapping_add(1));
     LAST.with_borrow_mut(|last| {
         let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
         goes_on.unwrap_or_else(|| {
@@ -47,6 +60,11 @@ pub(super) fn begin() -> LateRest {
             rest
         })
     })
+}
+
+/// How many times a connection has entered one.
+pub(super) fn entered() -> u32 {
+    ENTERED.get()
 }
 
 /// Ends the rest: there is nothing else to do.
@@ -64,6 +82,27 @@ pub(super) fn ended() -> u32 {
     ENDED.get()
 }
 
+/// Wakes a call once the connections had their turn, for which the driver is asked first what came to them meanwhile. The
+/// calls go on in the order in which they did this.
+pub(super) fn step_behind(call: &Waker) {
+    struct Calls;
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            BEHIND.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    let is_first = BEHIND.with_borrow_mut(|behind| {
+        behind.push(call.clone());
+        behind.len() == 1
+    });
+    if is_first {
+        // Each by its own would be woken in the opposite order.
+        let _ = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(Arc::new(Calls))));
+    }
+}
+
 fn end_if(is_over: impl Fn(&Last) -> bool) {
     let ending = LAST.with_borrow_mut(|last| last.take_if(|last| is_over(last)));
     if ending.is_some_and(|last| last.over.send(()).is_ok()) {
@@ -73,18 +112,12 @@ fn end_if(is_over: impl Fn(&Last) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::lateness, *};
-    use std::{
-        future::{Future, poll_fn},
-        mem,
-        sync::{Arc, Mutex},
-        time::Duration,
+    use super::{
+        super::{drain::Phases, guard::Guarded, lateness},
+        *,
     };
-    use tokio::{
-        runtime,
-        task::{JoinSet, yield_now},
-        time::advance,
-    };
+    use std::{future::poll_fn, io::Write, mem, sync::Mutex, thread, time::Duration};
+    use tokio::{io::AsyncReadExt, net::TcpListener, runtime, task::JoinSet, time::advance};
 
     /// What happened, in its order.
     #[derive(Clone, Default)]
@@ -108,7 +141,7 @@ mod tests {
         let order = Order::default();
         let mut tasks = JoinSet::new();
         for what in ["a connection", "another one"] {
-            tasks.spawn(order.clone().tell(what, begin()));
+            tasks.spawn(order.clone().tell(what, enter()));
         }
         yield_now().await;
         for what in ["a call", "another call"] {
@@ -132,6 +165,29 @@ mod tests {
         assert_eq!(order(LATE_REST / 2).await, ["a call", "another call", "a connection", "another one"]);
     }
 
+    #[tokio::test]
+    async fn what_came_to_a_connection_as_it_rested_is_read_before_the_calls_go_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        let phases = Phases::new();
+        let mut guarded = Guarded::new(stream, Duration::from_secs(10), &phases.subscribe());
+        let _late = lateness::pretend(100);
+        peer.write_all(b"P").unwrap();
+        assert_eq!(guarded.read(&mut [0; 2]).await.unwrap(), 1);
+        let order = Order::default();
+        let mut tasks = JoinSet::new();
+        let read = async move { assert_eq!(guarded.read_u8().await.unwrap(), b'P') };
+        tasks.spawn(order.clone().tell("a connection", read));
+        yield_now().await;
+        tasks.spawn(order.clone().tell("a call", call()));
+        peer.write_all(b"P").unwrap();
+        // Without a look at the sockets.
+        thread::sleep(LATE_REST);
+        tasks.join_all().await;
+        assert_eq!(*order.0.lock().unwrap(), ["a connection", "a call"]);
+    }
+
     #[test]
     fn connections_do_not_rest_while_their_worker_has_nothing_to_do() {
         for end_it in [true, false] {
@@ -142,7 +198,7 @@ mod tests {
             }
             let rested = worker.build().unwrap().block_on(async {
                 let began = Instant::now();
-                begin().await;
+                enter().await;
                 began.elapsed()
             });
             assert_eq!(rested < LATE_REST, end_it, "{rested:?}");
@@ -151,19 +207,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_that_its_time_has_ended_is_over_and_lets_nobody_go_first() {
-        let rest = begin();
-        assert!(rest.ptr_eq(&begin()));
+        let rest = enter();
+        assert!(rest.ptr_eq(&enter()));
         rest.clone().await;
-        let next = begin();
+        let next = enter();
         assert!(!next.ptr_eq(&rest));
         end_if_over();
         assert_eq!(next.peek(), None, "it has only begun");
         next.await;
         end_if_over();
-        drop(begin());
+        drop(enter());
         end();
         assert_eq!(ended(), 0, "nobody was in them");
-        let last = begin();
+        let last = enter();
         end();
         assert_eq!((ended(), last.now_or_never()), (1, Some(())));
     }

@@ -47,8 +47,9 @@ const WORKED_PER_IDLE: u32 = 3;
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin.
-const QUEUE: Duration = Duration::from_millis(2);
+/// The longest wait that a late worker lets a call begin. Longer than connections [rest](super::late_rest), so that it has
+/// work to go on with until more comes.
+const QUEUE: Duration = Duration::from_millis(3);
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
 const TOO_OLD: Duration = Duration::from_millis(10);
@@ -112,8 +113,12 @@ impl Queued {
 
     /// Ready when the call's turn has come.
     pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if mem::take(&mut self.before_its_turn) || self.lets_connections_go_first() {
+        if mem::take(&mut self.before_its_turn) {
             cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.lets_connections_go_first() {
+            late_rest::step_behind(cx.waker());
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -675,7 +680,7 @@ mod tests {
         worker(true);
         let [mut first, mut second] = [(); 2].map(|()| Queued::arrive().expect("let in"));
         assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "that is their connection's turn");
-        let rest = late_rest::begin();
+        let rest = late_rest::enter();
         assert!(has_its_turn(&mut first), "they rest");
         tokio::time::advance(LATE_REST).await;
         worker(false);
@@ -685,7 +690,7 @@ mod tests {
         assert_eq!(rest.now_or_never(), Some(()));
         assert!([&mut first, &mut second].map(has_its_turn) == [false, false]);
         // There may be so many connections that each time a rest has ended.
-        let rest = late_rest::begin();
+        let rest = late_rest::enter();
         tokio::time::advance(LATE_REST).await;
         assert!([&mut first, &mut second].map(has_its_turn) == [true, true], "once is enough");
         assert_eq!(rest.now_or_never(), Some(()), "it is over all the same");
