@@ -52,7 +52,7 @@ thread_local! {
 /// A poll of a connection, of those that make its [turn](super::turns).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pass {
-    /// It is read. If it rests then, what it has to say waits for the second, which has more to say.
+    /// It is read. If it rests then, what it has to say waits for the second, or for the next turn.
     First,
     /// It is written, and may be read for one more turn before the others have theirs.
     Second,
@@ -63,10 +63,17 @@ pub(super) enum Pass {
 impl Pass {
     /// Polls a connection.
     pub(super) fn poll<R>(self, poll: impl FnOnce() -> R) -> R {
+        struct Reset;
+
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                PASS.set(Pass::Other);
+            }
+        }
+
         PASS.set(self);
-        let polled = poll();
-        PASS.set(Self::Other);
-        polled
+        let _reset = Reset;
+        poll()
     }
 }
 
@@ -125,6 +132,7 @@ impl<T> Guarded<T> {
     /// Ready when it may be written.
     fn poll_may_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if matches!(self.rest, Some(Rest::Late(_))) && PASS.get() == Pass::First {
+            late_rest::end_if_over();
             return self.poll_rest(cx);
         }
         Poll::Ready(())

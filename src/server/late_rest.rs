@@ -2,9 +2,9 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them, or until the worker has nothing else to do: it is neither read nor written. The calls that
-//! would have their turn then let the connections go first, each once: who is to be refused does not wait for those who
-//! are served.
+//! after the first of them, or until the worker has nothing else to do: it is not read, and not written after the turn in
+//! which it was. The calls that would have their turn then let the connections go first, each once: who is to be refused
+//! does not wait for those who are served.
 //!
 //! Who rests, and who is refused, is never decided here.
 
@@ -13,16 +13,9 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
-use std::{
-    cell::{Cell, RefCell},
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Wake, Waker},
-};
+use std::cell::{Cell, RefCell};
 use tokio::{
     sync::oneshot,
-    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -34,8 +27,6 @@ thread_local! {
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     /// See [`ended`].
     static ENDED: Cell<u32> = const { Cell::new(0) };
-    /// Calls that have [stepped behind](step_behind) the connections.
-    static BEHIND: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
     /// See [`entered`].
     static ENTERED: Cell<u32> = const { Cell::new(0) };
 }
@@ -82,27 +73,6 @@ pub(super) fn ended() -> u32 {
     ENDED.get()
 }
 
-/// Wakes a call once the connections had their turn, for which the driver is asked first what came to them meanwhile. The
-/// calls go on in the order in which they did this.
-pub(super) fn step_behind(call: &Waker) {
-    struct Calls;
-
-    impl Wake for Calls {
-        fn wake(self: Arc<Self>) {
-            BEHIND.take().into_iter().for_each(Waker::wake);
-        }
-    }
-
-    let is_first = BEHIND.with_borrow_mut(|behind| {
-        behind.push(call.clone());
-        behind.len() == 1
-    });
-    if is_first {
-        // Each by its own would be woken in the opposite order.
-        let _ = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(Arc::new(Calls))));
-    }
-}
-
 fn end_if(is_over: impl Fn(&Last) -> bool) {
     let ending = LAST.with_borrow_mut(|last| last.take_if(|last| is_over(last)));
     if ending.is_some_and(|last| last.over.send(()).is_ok()) {
@@ -112,12 +82,18 @@ fn end_if(is_over: impl Fn(&Last) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{drain::Phases, guard::Guarded, lateness},
-        *,
+    use super::{super::lateness, *};
+    use std::{
+        future::{Future, poll_fn},
+        mem,
+        sync::{Arc, Mutex},
+        time::Duration,
     };
-    use std::{future::poll_fn, io::Write, mem, sync::Mutex, thread, time::Duration};
-    use tokio::{io::AsyncReadExt, net::TcpListener, runtime, task::JoinSet, time::advance};
+    use tokio::{
+        runtime,
+        task::{JoinSet, yield_now},
+        time::advance,
+    };
 
     /// What happened, in its order.
     #[derive(Clone, Default)]
@@ -163,29 +139,6 @@ mod tests {
     async fn calls_go_on_as_long_as_connections_rest() {
         let _late = lateness::pretend(100);
         assert_eq!(order(LATE_REST / 2).await, ["a call", "another call", "a connection", "another one"]);
-    }
-
-    #[tokio::test]
-    async fn what_came_to_a_connection_as_it_rested_is_read_before_the_calls_go_on() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let stream = listener.accept().await.unwrap().0;
-        let phases = Phases::new();
-        let mut guarded = Guarded::new(stream, Duration::from_secs(10), &phases.subscribe());
-        let _late = lateness::pretend(100);
-        peer.write_all(b"P").unwrap();
-        assert_eq!(guarded.read(&mut [0; 2]).await.unwrap(), 1);
-        let order = Order::default();
-        let mut tasks = JoinSet::new();
-        let read = async move { assert_eq!(guarded.read_u8().await.unwrap(), b'P') };
-        tasks.spawn(order.clone().tell("a connection", read));
-        yield_now().await;
-        tasks.spawn(order.clone().tell("a call", call()));
-        peer.write_all(b"P").unwrap();
-        // Without a look at the sockets.
-        thread::sleep(LATE_REST);
-        tasks.join_all().await;
-        assert_eq!(*order.0.lock().unwrap(), ["a connection", "a call"]);
     }
 
     #[test]

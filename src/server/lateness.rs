@@ -47,9 +47,8 @@ const WORKED_PER_IDLE: u32 = 3;
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin. Longer than connections [rest](super::late_rest), so that it has
-/// work to go on with until more comes.
-const QUEUE: Duration = Duration::from_millis(3);
+/// The longest wait that a late worker lets a call begin.
+const QUEUE: Duration = Duration::from_millis(2);
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
 const TOO_OLD: Duration = Duration::from_millis(10);
@@ -113,12 +112,8 @@ impl Queued {
 
     /// Ready when the call's turn has come.
     pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if mem::take(&mut self.before_its_turn) {
+        if mem::take(&mut self.before_its_turn) || self.lets_connections_go_first() {
             cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.lets_connections_go_first() {
-            late_rest::step_behind(cx.waker());
             return Poll::Pending;
         }
         Poll::Ready(())

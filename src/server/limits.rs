@@ -126,8 +126,8 @@ pub(super) const READ_TURN: usize = 8 * 1024;
 pub(super) const LEAST_READ_TURN: usize = 1024;
 
 /// How long a late worker does not look at the connections that it has read, from the first of them on: some of the calls
-/// that are worth refusing others for, not as long as what it has let in takes, and less than half of the 5 ms in which who
-/// is refused is told.
+/// that are worth refusing others for, as long as what it lets in takes, and less than half of the 5 ms in which who is
+/// refused is told.
 pub(super) const LATE_REST: Duration = Duration::from_millis(2);
 
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the

@@ -32,7 +32,7 @@ pub(super) fn poll_turn<R>(mut connection: impl FnMut(&mut Arrivals) -> Poll<R>)
     if polled.is_ready() || (calls == 0 && late_rest::entered() == entered) {
         return polled;
     }
-    // It is read on once only: a caller who sends as fast as it is answered would keep all others waiting.
+    // Not as long as more comes: a caller who sends as fast as it is answered would keep all others waiting.
     for pass in [Pass::Second, Pass::Other] {
         polled = pass.poll(|| connection(&mut arrivals));
         let more = arrivals.begin();
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_answered_in_a_turn_is_written_in_it() {
-        let _late = lateness::pretend(0);
+        let _late = lateness::pretend(1);
         assert_eq!(polls(false, vec![]), 1, "nothing to say");
         assert_eq!(polls(true, vec![]), 2, "what was said before waits to be written");
         assert_eq!(polls(false, vec![2]), 2);
