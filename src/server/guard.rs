@@ -13,8 +13,7 @@
 //! [`LEAST_READ_TURN`]: a call waits for some turns of everybody on its worker.
 //!
 //! And while the worker is [late](super::lateness) and has enough to do, a connection [rests](super::late_rest) once it was
-//! read. What it has to say meanwhile is written together with what the next turn adds: a write costs as much as several
-//! refusals.
+//! read.
 
 use super::{
     drain::Drain,
@@ -46,35 +45,15 @@ use tokio::{
 const PREFACE_BYTES: usize = 24;
 
 thread_local! {
-    static PASS: Cell<Pass> = const { Cell::new(Pass::Other) };
+    static ANOTHER_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A poll of a connection, of those that make its [turn](super::turns).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Pass {
-    /// It is read. If it rests then, what it has to say waits for the second, or for the next turn.
-    First,
-    /// It is written, and may be read for one more turn before the others have theirs.
-    Second,
-    /// It is read and written.
-    Other,
-}
-
-impl Pass {
-    /// Polls a connection.
-    pub(super) fn poll<R>(self, poll: impl FnOnce() -> R) -> R {
-        struct Reset;
-
-        impl Drop for Reset {
-            fn drop(&mut self) {
-                PASS.set(Pass::Other);
-            }
-        }
-
-        PASS.set(self);
-        let _reset = Reset;
-        poll()
-    }
+/// Polls a connection, which may be read for one more turn before the others have theirs.
+pub(super) fn with_another_turn<R>(poll: impl FnOnce() -> R) -> R {
+    ANOTHER_TURN.set(true);
+    let polled = poll();
+    ANOTHER_TURN.set(false);
+    polled
 }
 
 /// A stream whose peer must begin in time, and read.
@@ -118,24 +97,6 @@ impl<T> Guarded<T> {
     /// Is told whenever the peer has said something.
     pub(super) fn heard(&self) -> Heard {
         self.heard.clone()
-    }
-
-    /// Ready when it does not rest any more.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(rest) = &mut self.rest {
-            ready!(rest.poll(cx));
-            self.rest = None;
-        }
-        Poll::Ready(())
-    }
-
-    /// Ready when it may be written.
-    fn poll_may_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.rest, Some(Rest::Late(_))) && PASS.get() == Pass::First {
-            late_rest::end_if_over();
-            return self.poll_rest(cx);
-        }
-        Poll::Ready(())
     }
 
     /// Passes on how writing went, and fails when it has not gone on for too long.
@@ -183,10 +144,7 @@ fn turn_of_others(cx: &Context<'_>) -> impl Future<Output = ()> + Send + use<> {
 impl Rest {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Turn(_) if PASS.get() == Pass::Second => {
-                PASS.set(Pass::Other);
-                Poll::Ready(())
-            }
+            Self::Turn(_) if ANOTHER_TURN.take() => Poll::Ready(()),
             Self::Turn(others) => others.as_mut().poll(cx),
             Self::Late(rest) => rest.poll_unpin(cx),
         }
@@ -213,7 +171,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.left = this.turn;
             this.rest = Some(Rest::Turn(Box::pin(turn_of_others(cx))));
         }
-        ready!(this.poll_rest(cx));
+        if let Some(rest) = &mut this.rest {
+            ready!(rest.poll(cx));
+            this.rest = None;
+        }
         let (had, room) = (buffer.filled().len(), this.left.min(buffer.remaining()));
         let read = pin!((&mut this.stream).take(room as u64)).poll_read(cx, buffer);
         let bytes = buffer.filled().len() - had;
@@ -222,7 +183,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
             this.left -= bytes;
             // That was all for now: an end, as when nothing can be read.
             if bytes < room && lateness::has_enough_to_do() {
-                this.rest = Some(Rest::Late(late_rest::enter()));
+                this.rest = Some(Rest::Late(late_rest::begin()));
                 (this.turn, this.left) = (READ_TURN, READ_TURN);
             }
         } else {
@@ -242,7 +203,6 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_may_write(cx));
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.poll_written(cx, written)
     }
@@ -252,7 +212,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_may_write(cx));
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
         self.poll_written(cx, written)
     }
@@ -382,7 +341,7 @@ mod tests {
         let polled = poll_fn(|cx| {
             let mut bytes = [0; READ_TURN];
             let mut poll = || Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_ready();
-            Poll::Ready(([poll(), poll()], Pass::Second.poll(|| [poll(), poll()]), poll()))
+            Poll::Ready(([poll(), poll()], with_another_turn(|| [poll(), poll()]), poll()))
         });
         assert_eq!(polled.await, ([false, false], [true, false], false));
     }
@@ -428,33 +387,6 @@ mod tests {
         }
         assert!(ends[0] >= LATE_REST, "{ends:?}");
         assert_eq!(ends[0], ends[1]);
-    }
-
-    /// Whether a connection is written in this pass, whichever way.
-    fn writes(pass: Pass, guarded: &mut Guarded<DuplexStream>) -> bool {
-        let cx = &mut Context::from_waker(Waker::noop());
-        let [plain, vectored] = pass.poll(|| {
-            let plain = Pin::new(&mut *guarded).poll_write(cx, b"P").is_ready();
-            [plain, Pin::new(guarded).poll_write_vectored(cx, &[IoSlice::new(b"P")]).is_ready()]
-        });
-        assert_eq!(plain, vectored);
-        plain
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_resting_connection_has_to_say_waits_for_its_next_turn() {
-        let (mut peer, mut guarded) = begun(&Phases::new()).await;
-        let passes = [Pass::First, Pass::Second, Pass::Other];
-        assert_eq!(passes.map(|pass| writes(pass, &mut guarded)), [true, true, true], "it does not rest");
-        let _late = lateness::pretend(100);
-        peer.write_all(b"P").await.unwrap();
-        assert_eq!(guarded.read(&mut [0; 2]).await.unwrap(), 1);
-        assert_eq!(passes.map(|pass| writes(pass, &mut guarded)), [false, true, true]);
-        // And is woken when it may.
-        let before = tokio::time::Instant::now();
-        let written = poll_fn(|cx| Pass::First.poll(|| Pin::new(&mut guarded).poll_write(cx, b"P"))).await;
-        assert_eq!((written.unwrap(), before.elapsed().as_millis()), (1, LATE_REST.as_millis()));
-        assert!(writes(Pass::First, &mut guarded));
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,18 +140,14 @@ where
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{drain::Phases, keepalive::tests::BEGINNING, lateness, limits::LATE_REST},
+        super::{drain::Phases, keepalive::tests::BEGINNING},
         *,
     };
     use http_body_util::Empty;
-    use std::{
-        sync::{Arc, OnceLock},
-        time::Duration,
-    };
+    use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
-        time::Instant,
     };
 
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -183,37 +179,5 @@ mod tests {
         peer.read_to_end(&mut said).await.unwrap();
         let (ping, goaway) = (6, 7);
         assert!(types(&said).ends_with(&[ping, goaway]), "{:?}", types(&said));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_answered_as_a_connection_rests_is_sent_when_that_is_over() {
-        let worked = LATE_REST / 2;
-        for late in [false, true] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let stream = Stream::Plain(listener.accept().await.unwrap().0);
-            let _late = late.then(|| lateness::pretend(100));
-            let asked = Arc::new(OnceLock::new());
-            let service = tower::service_fn({
-                let asked = Arc::clone(&asked);
-                move |_: http::Request<RequestBody>| {
-                    let _ = asked.set(Instant::now());
-                    async move {
-                        sleep(worked).await;
-                        Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
-                    }
-                }
-            });
-            let drain = Phases::new();
-            let life = Life { max_age: HOUR, handshake_timeout: HOUR, preface_timeout: HOUR, drain: drain.subscribe() };
-            tokio::spawn(Http2::new(service).serve(stream, life));
-            let (mut calls, connection) = h2::client::handshake(peer).await.unwrap();
-            tokio::spawn(connection);
-            let (answer, _) = calls.send_request(http::Request::new(()), true).unwrap();
-            assert!(answer.await.unwrap().status().is_success());
-            let took = asked.get().unwrap().elapsed();
-            assert_eq!(took >= LATE_REST, late, "{took:?}");
-            assert!(took < LATE_REST * 2, "{took:?}");
-        }
     }
 }

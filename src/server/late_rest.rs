@@ -2,9 +2,8 @@
 //!
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
-//! after the first of them, or until the worker has nothing else to do: it is not read, and not written after the turn in
-//! which it was. The calls that would have their turn then let the connections go first, each once: who is to be refused
-//! does not wait for those who are served.
+//! after the first of them, or until the worker has nothing else to do. The calls that would have their turn then let the
+//! connections go first, each once: who is to be refused does not wait for those who are served.
 //!
 //! Who rests, and who is refused, is never decided here.
 
@@ -27,8 +26,6 @@ thread_local! {
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     /// See [`ended`].
     static ENDED: Cell<u32> = const { Cell::new(0) };
-    /// See [`entered`].
-    static ENTERED: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Last {
@@ -39,8 +36,7 @@ struct Last {
 
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
 /// cost a system call: what is to end next wakes whoever waits for the timers.
-pub(super) fn enter() -> LateRest {
-    ENTERED.set(entered().wrapping_add(1));
+pub(super) fn begin() -> LateRest {
     LAST.with_borrow_mut(|last| {
         let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
         goes_on.unwrap_or_else(|| {
@@ -51,11 +47,6 @@ pub(super) fn enter() -> LateRest {
             rest
         })
     })
-}
-
-/// How many times a connection has entered one.
-pub(super) fn entered() -> u32 {
-    ENTERED.get()
 }
 
 /// Ends the rest: there is nothing else to do.
@@ -117,7 +108,7 @@ mod tests {
         let order = Order::default();
         let mut tasks = JoinSet::new();
         for what in ["a connection", "another one"] {
-            tasks.spawn(order.clone().tell(what, enter()));
+            tasks.spawn(order.clone().tell(what, begin()));
         }
         yield_now().await;
         for what in ["a call", "another call"] {
@@ -151,7 +142,7 @@ mod tests {
             }
             let rested = worker.build().unwrap().block_on(async {
                 let began = Instant::now();
-                enter().await;
+                begin().await;
                 began.elapsed()
             });
             assert_eq!(rested < LATE_REST, end_it, "{rested:?}");
@@ -160,19 +151,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_that_its_time_has_ended_is_over_and_lets_nobody_go_first() {
-        let rest = enter();
-        assert!(rest.ptr_eq(&enter()));
+        let rest = begin();
+        assert!(rest.ptr_eq(&begin()));
         rest.clone().await;
-        let next = enter();
+        let next = begin();
         assert!(!next.ptr_eq(&rest));
         end_if_over();
         assert_eq!(next.peek(), None, "it has only begun");
         next.await;
         end_if_over();
-        drop(enter());
+        drop(begin());
         end();
         assert_eq!(ended(), 0, "nobody was in them");
-        let last = enter();
+        let last = begin();
         end();
         assert_eq!((ended(), last.now_or_never()), (1, Some(())));
     }

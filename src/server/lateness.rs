@@ -675,7 +675,7 @@ mod tests {
         worker(true);
         let [mut first, mut second] = [(); 2].map(|()| Queued::arrive().expect("let in"));
         assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "that is their connection's turn");
-        let rest = late_rest::enter();
+        let rest = late_rest::begin();
         assert!(has_its_turn(&mut first), "they rest");
         tokio::time::advance(LATE_REST).await;
         worker(false);
@@ -685,7 +685,7 @@ mod tests {
         assert_eq!(rest.now_or_never(), Some(()));
         assert!([&mut first, &mut second].map(has_its_turn) == [false, false]);
         // There may be so many connections that each time a rest has ended.
-        let rest = late_rest::enter();
+        let rest = late_rest::begin();
         tokio::time::advance(LATE_REST).await;
         assert!([&mut first, &mut second].map(has_its_turn) == [true, true], "once is enough");
         assert_eq!(rest.now_or_never(), Some(()), "it is over all the same");

@@ -1,12 +1,11 @@
 //! The turns of an HTTP/2 connection at its worker.
 //!
 //! A call is a task of its own. While the worker is [late](lateness), a call is first looked at in the turn of its
-//! connection: what is refused then is read, refused and told together, with the answers that waited, and without waiting
-//! for those that are served. Who is refused is never decided here.
+//! connection: what is refused then is read, refused and told together, without waiting for those that are served. Who is
+//! refused is never decided here.
 
 use super::{
-    guard::Pass,
-    late_rest,
+    guard::with_another_turn,
     lateness::{self, Turn},
 };
 use std::{
@@ -21,27 +20,21 @@ use std::{
 #[derive(Default)]
 pub(super) struct Arrivals(Vec<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
-/// Polls a connection and, if calls came on it that a late worker looks at here or it [rests](late_rest) now, once more:
-/// to write what they and those before them were answered, and to read on. What is not read cannot be refused, and the
-/// calls that were let in may take longer than the others of this turn wait.
+/// Polls a connection and, if calls came on it that a late worker looks at here, once more: to write what they were
+/// answered, and to read on. What is not read cannot be refused, and the calls that were let in may take longer than the
+/// others of this turn wait.
 pub(super) fn poll_turn<R>(mut connection: impl FnMut(&mut Arrivals) -> Poll<R>) -> Poll<R> {
     let mut arrivals = Arrivals::default();
-    let (turn, entered) = (Turn::begin(), late_rest::entered());
-    let mut polled = Pass::First.poll(|| connection(&mut arrivals));
-    let mut calls = arrivals.begin();
-    if polled.is_ready() || (calls == 0 && late_rest::entered() == entered) {
+    let turn = Turn::begin();
+    let polled = connection(&mut arrivals);
+    let calls = arrivals.begin();
+    if calls == 0 || polled.is_ready() {
         return polled;
     }
-    // Not as long as more comes: a caller who sends as fast as it is answered would keep all others waiting.
-    for pass in [Pass::Second, Pass::Other] {
-        polled = pass.poll(|| connection(&mut arrivals));
-        let more = arrivals.begin();
-        calls += more;
-        if more == 0 || polled.is_ready() {
-            break;
-        }
-    }
-    turn.end(calls);
+    // Once only: a caller who sends as fast as it is answered would keep all others waiting. Answers wake the task of
+    // their connection, so those of calls that came meanwhile are written in its next turn.
+    let polled = with_another_turn(|| connection(&mut arrivals));
+    turn.end(calls + arrivals.begin());
     polled
 }
 
@@ -152,34 +145,6 @@ mod tests {
             quick().await;
         }
         panic!("not measured");
-    }
-
-    /// How often a connection is polled in a turn in whose polls so many calls come, and which rests in the first of them.
-    fn polls(rests: bool, mut calls: Vec<usize>) -> usize {
-        let mut polls = 0;
-        let polled = poll_turn(|arrivals| {
-            polls += 1;
-            if rests && polls == 1 {
-                drop(late_rest::enter());
-            }
-            if let Some(number) = calls.pop() {
-                (0..number).for_each(|_| arrivals.arrive(async {}));
-            }
-            Poll::<()>::Pending
-        });
-        assert!(polled.is_pending());
-        polls
-    }
-
-    #[tokio::test]
-    async fn what_is_answered_in_a_turn_is_written_in_it() {
-        let _late = lateness::pretend(1);
-        assert_eq!(polls(false, vec![]), 1, "nothing to say");
-        assert_eq!(polls(true, vec![]), 2, "what was said before waits to be written");
-        assert_eq!(polls(false, vec![2]), 2);
-        assert_eq!(polls(true, vec![2]), 2);
-        assert_eq!(polls(true, vec![1, 1]), 3, "more calls as it was written");
-        assert_eq!(polls(true, vec![9, 9, 9, 9, 1, 1]), 3, "others have their turn");
     }
 
     #[tokio::test]
