@@ -4,11 +4,11 @@
 //! machine costs more than a write, and callers are on others. What the server can do is measured with some calls always
 //! in progress; then ten times as many calls a second begin at fixed moments, answered or not, on 16 connections,
 //! while somebody else asks for its health; and so on in turn. Each overload is compared with the capacity before
-//! and after it, as a machine that is shared is never the same for long. The call is the most expensive one with a
-//! small request, as a refusal has to be much cheaper than a call for this to be borne: `PreviewRedirects` of a
-//! checkout whose five URLs are of the greatest length. The cheapest one, `ResolveRedirect`, is measured as well,
-//! under as much load as one core can make. `WAYPOST_BENCH_SECONDS` is the length of a measurement (default 2),
-//! `WAYPOST_BENCH_ROUNDS` their number (default 7).
+//! and after it, as a machine that is shared is never the same for long. A refusal has to be much cheaper than a call for
+//! this to be borne, so it is measured with calls of different cost: `PreviewRedirects`, which is the most expensive one
+//! with a small request, of a checkout and a merchant with five URLs of the greatest length each; the same of such a checkout
+//! alone; and the cheapest, `ResolveRedirect`, under as much load as one core can make. `WAYPOST_BENCH_SECONDS` is the
+//! length of a measurement (default 2), `WAYPOST_BENCH_ROUNDS` their number (default 7).
 
 mod support {
     #[allow(dead_code, reason = "shared with benchmarks that need other parts of it")]
@@ -35,14 +35,16 @@ use tokio::{
     time::sleep,
 };
 use waypost::proto::v1::{
-    CreateCheckoutRequest, CreateCheckoutResponse, Customer, LineItem, PreviewRedirectsRequest, ResolveRedirectRequest,
-    ReturnUrls, ShoppingCart, preview_redirects_request::Source,
+    CreateCheckoutRequest, CreateCheckoutResponse, Customer, LineItem, Merchant, PreviewRedirectsRequest,
+    PreviewRedirectsResponse, ResolveRedirectRequest, ReturnUrls, ShoppingCart, UpdateMerchantRequest,
+    preview_redirects_request::Source,
 };
 
 const CONNECTIONS: usize = 16;
 const IN_FLIGHT_AT_CAPACITY: usize = 16;
 
 const CREATE: &str = "/waypost.v1.RedirectService/CreateCheckout";
+const UPDATE: &str = "/waypost.v1.MerchantService/UpdateMerchant";
 const RESOLVE: &str = "/waypost.v1.RedirectService/ResolveRedirect";
 const PREVIEW: &str = "/waypost.v1.RedirectService/PreviewRedirects";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -71,13 +73,9 @@ fn main() {
             connections.push(connect(server.addr).await);
         }
         let health = connect(server.addr).await;
-        let session_id = create(&mut connections[0]).await;
-        let source = Some(Source::SessionId(session_id.clone()));
-        let preview = Work { path: PREVIEW, message: frame(&PreviewRedirectsRequest { source }.encode_to_vec()) };
-        let resolve = ResolveRedirectRequest { session_id, ..ResolveRedirectRequest::default() };
-        let resolve = Work { path: RESOLVE, message: frame(&resolve.encode_to_vec()) };
+        let works = works(&mut connections[0]).await;
         let load = Load { server: &server, connections, health, length };
-        for (name, work) in [("PreviewRedirects", preview), ("ResolveRedirect", resolve)] {
+        for (name, work) in works {
             // Unmeasured at first.
             load.at_capacity(&work, length).await;
             let mut before = load.at_capacity(&work, length).await;
@@ -304,22 +302,59 @@ async fn ask_for_health(mut connection: SendRequest<Bytes>, from: Instant, end: 
     }
 }
 
-/// A checkout that is as expensive to preview as any.
-async fn create(connection: &mut SendRequest<Bytes>) -> String {
-    let placeholder = "{{shopping_cart.line_items[0].name}}&p={{customer.first_name}}";
-    let url = |slot: &str| format!("https://shop.example/{slot}?p={}", [placeholder; 16].join("&p="));
+/// The calls that are measured, the most expensive first.
+async fn works(connection: &mut SendRequest<Bytes>) -> [(&'static str, Work); 3] {
+    let merchant = Some(Merchant {
+        merchant_id: "long".into(),
+        return_urls: Some(longest_urls("merchant")),
+        ..Merchant::default()
+    });
+    let update = UpdateMerchantRequest { merchant, ..UpdateMerchantRequest::default() };
+    call(connection, UPDATE, frame(&update.encode_to_vec())).await;
+    let mut previews = Vec::new();
+    for merchant_id in ["long", "none"] {
+        let session_id = create(connection, merchant_id, longest_urls("checkout")).await;
+        let source = Some(Source::SessionId(session_id));
+        let work = Work { path: PREVIEW, message: frame(&PreviewRedirectsRequest { source }.encode_to_vec()) };
+        let preview = call(connection, PREVIEW, work.message.clone()).await;
+        let preview = PreviewRedirectsResponse::decode(preview).expect("an answer");
+        for redirect in preview.redirects {
+            assert!((4_050..=4_096).contains(&redirect.url.len()), "{} bytes", redirect.url.len());
+        }
+        previews.push(work);
+    }
+    let [of_both, of_the_checkout] = previews.try_into().unwrap_or_else(|_| unreachable!("two of them"));
+    let success = "https://shop.example/paid?order={{id}}".into();
+    let session_id = create(connection, "none", ReturnUrls { success, ..ReturnUrls::default() }).await;
+    let resolve = ResolveRedirectRequest { session_id, ..ResolveRedirectRequest::default() };
+    let resolve = Work { path: RESOLVE, message: frame(&resolve.encode_to_vec()) };
+    [
+        ("PreviewRedirects of a checkout's and a merchant's URLs", of_both),
+        ("PreviewRedirects of a checkout's URLs", of_the_checkout),
+        ("ResolveRedirect", resolve),
+    ]
+}
+
+/// URLs with as many placeholders as may be, which [`create`] fills to the greatest length.
+fn longest_urls(whose: &str) -> ReturnUrls {
+    let placeholders = "{{shopping_cart.line_items[0].name}}&p={{customer.first_name}}";
+    let url = |slot: &str| format!("https://shop.example/{whose}/{slot}?p={}", [placeholders; 16].join("&p="));
+    ReturnUrls {
+        success: url("success"),
+        failure: url("failure"),
+        cancel: url("cancel"),
+        pending: url("pending"),
+        expired: url("expired"),
+    }
+}
+
+async fn create(connection: &mut SendRequest<Bytes>, merchant_id: &str, redirect_urls: ReturnUrls) -> String {
     let create = CreateCheckoutRequest {
-        merchant_id: "m1".into(),
+        merchant_id: merchant_id.into(),
         customer: Some(Customer { first_name: "x y".repeat(20), ..Customer::default() }),
-        redirect_urls: Some(ReturnUrls {
-            success: url("success"),
-            failure: url("failure"),
-            cancel: url("cancel"),
-            pending: url("pending"),
-            expired: url("expired"),
-        }),
+        redirect_urls: Some(redirect_urls),
         shopping_cart: Some(ShoppingCart {
-            line_items: vec![LineItem { name: "a b".repeat(30), unit_qty: 1, ..LineItem::default() }],
+            line_items: vec![LineItem { name: "a b".repeat(29), unit_qty: 1, ..LineItem::default() }],
         }),
         ..CreateCheckoutRequest::default()
     };
