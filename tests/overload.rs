@@ -209,7 +209,7 @@ async fn a_merchant_that_calls_too_often_is_told_when_to_come_again_and_others_a
     assert!(limited > 0 && began.elapsed() < PATIENCE, "{limited} of {}", 10 * RATE);
 }
 
-/// A checkout whose preview is as expensive as any.
+/// A checkout whose preview is expensive: each of its URLs is filled to more than the greatest length, and refused.
 fn expensive_checkout() -> CreateCheckoutRequest {
     let placeholder = "{{shopping_cart.line_items[0].name}}&p={{customer.first_name}}";
     let url = |slot: &str| format!("https://shop.example/{slot}?p={}", [placeholder; 16].join("&p="));
