@@ -3,7 +3,7 @@
 //! Most of what comes to a [late](super::lateness) worker is refused, and refusals that are read and written together cost
 //! less than one by one. So a connection that such a worker has read rests, together with all others, until [`LATE_REST`]
 //! after the first of them, or until the worker has nothing else to do. The calls that would have their turn then let the
-//! connections go first, each once: who is to be refused does not wait for those who are served.
+//! connections go first: who is to be refused does not wait for those who are served.
 //!
 //! Who rests, and who is refused, is never decided here.
 
@@ -12,9 +12,10 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use tokio::{
     sync::oneshot,
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -24,26 +25,31 @@ pub(super) type LateRest = Shared<BoxFuture<'static, ()>>;
 thread_local! {
     /// The last rest of this worker's connections, until it is ended here.
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
-    /// See [`ended`].
-    static ENDED: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Last {
     rest: WeakShared<BoxFuture<'static, ()>>,
     until: Instant,
-    over: oneshot::Sender<()>,
+    /// Ends it; `None` once it [is ending](ending).
+    over: Option<oneshot::Sender<()>>,
+}
+
+impl Last {
+    /// The rest, unless it is over.
+    fn rest(&self) -> Option<LateRest> {
+        self.rest.upgrade().filter(|rest| rest.peek().is_none())
+    }
 }
 
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
 /// cost a system call: what is to end next wakes whoever waits for the timers.
 pub(super) fn begin() -> LateRest {
     LAST.with_borrow_mut(|last| {
-        let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
-        goes_on.unwrap_or_else(|| {
+        last.as_ref().and_then(Last::rest).unwrap_or_else(|| {
             let (over, is_over) = oneshot::channel();
             let until = Instant::now() + LATE_REST;
             let rest = timeout(LATE_REST, is_over).map(drop).boxed().shared();
-            *last = rest.downgrade().map(|rest| Last { rest, until, over });
+            *last = rest.downgrade().map(|rest| Last { rest, until, over: Some(over) });
             rest
         })
     })
@@ -51,24 +57,27 @@ pub(super) fn begin() -> LateRest {
 
 /// Ends the rest: there is nothing else to do.
 pub(super) fn end() {
-    end_if(|_| true);
-}
-
-/// Ends the rest if its time is over, and does not wait for the timers to see that.
-pub(super) fn end_if_over() {
-    end_if(|last| last.until <= Instant::now());
-}
-
-/// How many were ended here in which somebody was.
-pub(super) fn ended() -> u32 {
-    ENDED.get()
-}
-
-fn end_if(is_over: impl Fn(&Last) -> bool) {
-    let ending = LAST.with_borrow_mut(|last| last.take_if(|last| is_over(last)));
-    if ending.is_some_and(|last| last.over.send(()).is_ok()) {
-        ENDED.set(ended().wrapping_add(1));
+    if let Some(over) = LAST.with_borrow_mut(|last| last.take()?.over) {
+        // Nobody may be in it any more.
+        let _ = over.send(());
     }
+}
+
+/// The rest whose time is over, if there is one. It ends once the driver was asked what has come meanwhile: a connection
+/// that goes on before would not find it. Who waits for its end goes on behind the connections, in turn.
+pub(super) fn ending() -> Option<LateRest> {
+    LAST.with_borrow_mut(|last| {
+        let last = last.as_mut().filter(|last| last.until <= Instant::now())?;
+        let rest = last.rest()?;
+        if let Some(over) = last.over.take() {
+            tokio::spawn(async move {
+                // The driver is asked when nobody else has anything to do, and nobody has who waits for the end.
+                yield_now().await;
+                let _ = over.send(());
+            });
+        }
+        Some(rest)
+    })
 }
 
 #[cfg(test)]
@@ -76,15 +85,13 @@ mod tests {
     use super::{super::lateness, *};
     use std::{
         future::{Future, poll_fn},
+        io::{self, Write},
         mem,
         sync::{Arc, Mutex},
+        thread,
         time::Duration,
     };
-    use tokio::{
-        runtime,
-        task::{JoinSet, yield_now},
-        time::advance,
-    };
+    use tokio::{net::TcpListener, runtime, task::JoinSet, time::advance};
 
     /// What happened, in its order.
     #[derive(Clone, Default)]
@@ -149,22 +156,51 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_connection_that_has_rested_reads_what_came_meanwhile() {
+        let _late = lateness::pretend(100);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        // What was not there is looked for again only once the driver says so.
+        assert_eq!(stream.try_read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let connection = tokio::spawn(async move {
+            begin().await;
+            stream.try_read(&mut [0; 8])
+        });
+        let other = tokio::spawn(async move {
+            // The worker is busy, and does not ask what there is to read.
+            peer.write_all(b"a call").unwrap();
+            thread::sleep(LATE_REST);
+            peer
+        });
+        let calls = [(); 2].map(|()| tokio::spawn(call()));
+        assert_eq!(connection.await.unwrap().unwrap(), 6);
+        assert!(other.is_finished());
+        for call in calls {
+            call.await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_rest_that_its_time_has_ended_is_over_and_lets_nobody_go_first() {
+    async fn a_rest_that_is_over_lets_nobody_go_first() {
         let rest = begin();
         assert!(rest.ptr_eq(&begin()));
         rest.clone().await;
+        assert!(ending().is_none(), "the timers have ended it");
         let next = begin();
         assert!(!next.ptr_eq(&rest));
-        end_if_over();
-        assert_eq!(next.peek(), None, "it has only begun");
+        assert!(ending().is_none(), "it has only begun");
+        advance(LATE_REST).await;
+        assert!(ending().is_some_and(|ending| ending.ptr_eq(&next)));
         next.await;
-        end_if_over();
+        assert!(ending().is_none());
         drop(begin());
-        end();
-        assert_eq!(ended(), 0, "nobody was in them");
+        advance(LATE_REST).await;
+        assert!(ending().is_none(), "nobody is in it");
         let last = begin();
         end();
-        assert_eq!((ended(), last.now_or_never()), (1, Some(())));
+        assert!(ending().is_none());
+        assert_eq!(last.now_or_never(), Some(()));
     }
 }

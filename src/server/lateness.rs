@@ -15,9 +15,10 @@
 //! A worker is a thread, so all of this is of its thread, and costs a call two looks at the clock as long as it is in time.
 
 use super::{
-    late_rest,
+    late_rest::{self, LateRest},
     refusals::{ITEM, Refusals},
 };
+use futures_util::FutureExt;
 use std::{
     cell::Cell,
     mem,
@@ -76,8 +77,9 @@ pub struct Queued {
     place: u32,
     /// Whether it is polled in the turn of its connection, which is not its own.
     before_its_turn: bool,
-    /// How many [rests](late_rest) had ended when it came to a late worker. `None` once it has let connections go first.
-    rests_ended: Option<u32>,
+    /// The rest of connections that it lets go first. It does so once only: there may be so many that another rest ends
+    /// each time.
+    lets_go_first: Option<LateRest>,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -111,22 +113,15 @@ impl Queued {
     }
 
     /// Ready when the call's turn has come.
-    pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if mem::take(&mut self.before_its_turn) || self.lets_connections_go_first() {
+    pub fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if mem::take(&mut self.before_its_turn) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(())
-    }
-
-    /// Whether a rest has ended since the call came. It lets the connections go first once only: there may be so many that
-    /// the next rest has ended each time.
-    fn lets_connections_go_first(&mut self) -> bool {
-        if !WORKER.with(|worker| worker.late.get()) {
-            return false;
+        if self.lets_go_first.is_none() {
+            self.lets_go_first = late_rest::ending();
         }
-        late_rest::end_if_over();
-        self.rests_ended.take_if(|before| *before != late_rest::ended()).is_some()
+        self.lets_go_first.as_mut().map_or(Poll::Ready(()), |rest| rest.poll_unpin(cx))
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -327,7 +322,7 @@ impl Worker {
         }
         self.queued.set(place);
         let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
-        Some(Queued { since: now, unread, place, before_its_turn: late, rests_ended: late.then(late_rest::ended) })
+        Some(Queued { since: now, unread, place, before_its_turn: late, lets_go_first: None })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
@@ -663,32 +658,34 @@ mod tests {
 
     /// Whether a call's turn has come when its task is polled.
     fn has_its_turn(call: &mut Queued) -> bool {
-        call.poll_turn(&Context::from_waker(std::task::Waker::noop())).is_ready()
+        call.poll_turn(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_of_a_late_worker_lets_its_connection_and_those_that_rested_go_first_once() {
-        let worker = |late| WORKER.with(|worker| worker.late.set(late));
         let _late = pretend(100);
-        worker(false);
-        let mut in_time = Queued::arrive().expect("let in");
-        worker(true);
-        let [mut first, mut second] = [(); 2].map(|()| Queued::arrive().expect("let in"));
-        assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "that is their connection's turn");
-        let rest = late_rest::begin();
-        assert!(has_its_turn(&mut first), "they rest");
-        tokio::time::advance(LATE_REST).await;
-        worker(false);
-        assert!(has_its_turn(&mut first), "nobody is refused");
-        worker(true);
-        assert!(has_its_turn(&mut in_time), "it was there before anybody was refused");
-        assert_eq!(rest.now_or_never(), Some(()));
-        assert!([&mut first, &mut second].map(has_its_turn) == [false, false]);
-        // There may be so many connections that each time a rest has ended.
-        let rest = late_rest::begin();
-        tokio::time::advance(LATE_REST).await;
+        let [mut early, mut first, mut second] = [(); 3].map(|()| Queued::arrive().expect("let in"));
+        assert!(
+            [&mut early, &mut first, &mut second].map(has_its_turn) == [false; 3],
+            "that is their connection's turn"
+        );
+        // A rest whose time the timers will not see to be over.
+        let rest = || {
+            let rest = late_rest::begin();
+            assert_eq!(rest.clone().now_or_never(), None);
+            rest
+        };
+        let over = || tokio::time::advance(LATE_REST).now_or_never();
+        let last = rest();
+        assert!(has_its_turn(&mut early), "they rest");
+        over();
+        assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "their time is over");
+        last.await;
+        // There may be so many connections that each time a rest is over.
+        let last = rest();
+        over();
         assert!([&mut first, &mut second].map(has_its_turn) == [true, true], "once is enough");
-        assert_eq!(rest.now_or_never(), Some(()), "it is over all the same");
+        last.await;
     }
 
     #[test]
