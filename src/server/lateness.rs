@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use std::{
     cell::Cell,
     mem,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -63,6 +63,9 @@ const STREAMS_TURN: Duration = Duration::from_millis(100);
 /// with.
 const ALWAYS_QUEUED: u32 = 2;
 
+/// Rests of connections that a call lets go first. It waits in the queue for about one and a half.
+const MOST_RESTS: u8 = 3;
+
 thread_local! {
     static WORKER: Worker = Worker::new();
 }
@@ -77,9 +80,10 @@ pub struct Queued {
     place: u32,
     /// Whether it is polled in the turn of its connection, which is not its own.
     before_its_turn: bool,
-    /// The rest of connections that it lets go first. It does so once only: there may be so many that another rest ends
-    /// each time.
+    /// The rest of connections that it lets go first.
     lets_go_first: Option<LateRest>,
+    /// How often it does so yet: there may be so many that another rest is over each time.
+    rests_left: u8,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -118,10 +122,16 @@ impl Queued {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.lets_go_first.is_none() {
-            self.lets_go_first = late_rest::ending();
+        loop {
+            if let Some(rest) = &mut self.lets_go_first {
+                ready!(rest.poll_unpin(cx));
+            }
+            self.lets_go_first = late_rest::ending().filter(|_| self.rests_left > 0);
+            if self.lets_go_first.is_none() {
+                return Poll::Ready(());
+            }
+            self.rests_left -= 1;
         }
-        self.lets_go_first.as_mut().map_or(Poll::Ready(()), |rest| rest.poll_unpin(cx))
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -322,7 +332,7 @@ impl Worker {
         }
         self.queued.set(place);
         let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
-        Some(Queued { since: now, unread, place, before_its_turn: late, lets_go_first: None })
+        Some(Queued { since: now, unread, place, before_its_turn: late, lets_go_first: None, rests_left: MOST_RESTS })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
