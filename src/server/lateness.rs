@@ -122,16 +122,17 @@ impl Queued {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        loop {
-            if let Some(rest) = &mut self.lets_go_first {
-                ready!(rest.poll_unpin(cx));
-            }
-            self.lets_go_first = late_rest::ending().filter(|_| self.rests_left > 0);
-            if self.lets_go_first.is_none() {
-                return Poll::Ready(());
-            }
-            self.rests_left -= 1;
+        if let Some(rest) = &mut self.lets_go_first {
+            ready!(rest.poll_unpin(cx));
         }
+        self.lets_go_first = late_rest::ending().filter(|_| self.rests_left > 0);
+        if self.lets_go_first.is_some() {
+            self.rests_left -= 1;
+            // Behind the connections, which may be on their way already.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
