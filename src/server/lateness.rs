@@ -16,6 +16,7 @@
 
 use super::{
     late_rest::{self, LateRest},
+    limits::LATE_REST,
     refusals::{ITEM, Refusals},
 };
 use futures_util::FutureExt;
@@ -48,8 +49,9 @@ const WORKED_PER_IDLE: u32 = 3;
 /// The pause between two turns after which what was before tells nothing any more: nobody was there, so nobody waited.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest wait that a late worker lets a call begin.
-const QUEUE: Duration = Duration::from_millis(2);
+/// The longest wait that a late worker lets a call begin. As long as its connections rest: it is not to be out of work
+/// before.
+const QUEUE: Duration = LATE_REST;
 
 /// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
 const TOO_OLD: Duration = Duration::from_millis(10);
@@ -397,7 +399,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::limits::LATE_REST, *};
+    use super::*;
     use futures_util::FutureExt;
 
     const MS: Duration = Duration::from_millis(1);
@@ -672,31 +674,55 @@ mod tests {
         call.poll_turn(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
     }
 
+    /// A rest of connections whose time the timers do not see to be over.
+    fn rest() -> LateRest {
+        let rest = late_rest::begin();
+        assert_eq!(rest.clone().now_or_never(), None);
+        rest
+    }
+
+    fn rest_is_over() {
+        assert_eq!(tokio::time::advance(LATE_REST).now_or_never(), None);
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_call_of_a_late_worker_lets_its_connection_and_those_that_rested_go_first_once() {
+    async fn a_call_of_a_late_worker_lets_its_connection_and_those_that_rested_go_first_but_not_for_ever() {
         let _late = pretend(100);
-        let [mut early, mut first, mut second] = [(); 3].map(|()| Queued::arrive().expect("let in"));
-        assert!(
-            [&mut early, &mut first, &mut second].map(has_its_turn) == [false; 3],
-            "that is their connection's turn"
-        );
-        // A rest whose time the timers will not see to be over.
-        let rest = || {
-            let rest = late_rest::begin();
-            assert_eq!(rest.clone().now_or_never(), None);
-            rest
-        };
-        let over = || tokio::time::advance(LATE_REST).now_or_never();
-        let last = rest();
+        let [mut early, mut call] = [(); 2].map(|()| Queued::arrive().expect("let in"));
+        assert!([&mut early, &mut call].map(has_its_turn) == [false, false], "that is their connection's turn");
+        let mut last = rest();
         assert!(has_its_turn(&mut early), "they rest");
-        over();
-        assert!([&mut first, &mut second].map(has_its_turn) == [false, false], "their time is over");
-        last.await;
         // There may be so many connections that each time a rest is over.
-        let last = rest();
-        over();
-        assert!([&mut first, &mut second].map(has_its_turn) == [true, true], "once is enough");
+        for _ in 0..MOST_RESTS {
+            rest_is_over();
+            assert!([(); 2].map(|()| has_its_turn(&mut call)) == [false, false], "their time is over");
+            last.await;
+            last = rest();
+        }
+        rest_is_over();
+        assert!(has_its_turn(&mut call), "that is enough");
         last.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_read_when_a_rest_is_just_over_lets_go_first_who_rested() {
+        let _late = pretend(100);
+        let call = || {
+            let mut call = Queued::arrive().expect("let in");
+            assert!(!has_its_turn(&mut call), "that is its connection's turn");
+            call
+        };
+        let rest = rest();
+        let mut before = call();
+        rest_is_over();
+        assert!(!has_its_turn(&mut before));
+        // Until the driver was asked, and a connection that did not rest was read.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        let mut after = call();
+        assert!([(); 2].map(|()| has_its_turn(&mut after)) == [false, true]);
+        assert_eq!(rest.now_or_never(), Some(()));
     }
 
     #[test]

@@ -126,9 +126,9 @@ pub(super) const READ_TURN: usize = 8 * 1024;
 pub(super) const LEAST_READ_TURN: usize = 1024;
 
 /// How long a late worker does not look at the connections that it has read, from the first of them on: some of the calls
-/// that are worth refusing others for, as long as what it lets in takes, and less than half of the 5 ms in which who is
-/// refused is told.
-pub(super) const LATE_REST: Duration = Duration::from_millis(2);
+/// that are worth refusing others for, as long as what it lets in takes, and short enough for who is refused to be told
+/// within 5 ms, when the call that goes on then and the turns of some connections come on top.
+pub(super) const LATE_REST: Duration = Duration::from_millis(3);
 
 /// The measure for answers that their peer does not read: the longest such wait is [`UNREAD_AGES`] of these, 20 s, the
 /// shortest one less. Every part of an answer, 64 KiB at most for ours, has to be read in that time: 4 KiB a second.
