@@ -34,18 +34,12 @@ struct Last {
     over: Option<oneshot::Sender<()>>,
 }
 
-impl Last {
-    /// The rest, unless it is over.
-    fn rest(&self) -> Option<LateRest> {
-        self.rest.upgrade().filter(|rest| rest.peek().is_none())
-    }
-}
-
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
 /// cost a system call: what is to end next wakes whoever waits for the timers.
 pub(super) fn begin() -> LateRest {
     LAST.with_borrow_mut(|last| {
-        last.as_ref().and_then(Last::rest).unwrap_or_else(|| {
+        let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
+        goes_on.unwrap_or_else(|| {
             let (over, is_over) = oneshot::channel();
             let until = Instant::now() + LATE_REST;
             let rest = timeout(LATE_REST, is_over).map(drop).boxed().shared();
@@ -63,20 +57,21 @@ pub(super) fn end() {
     }
 }
 
-/// The rest whose time is over, if there is one. It ends once the driver was asked what has come meanwhile: a connection
-/// that goes on before would not find it. Who waits for its end goes on behind the connections, in turn.
-pub(super) fn ending() -> Option<LateRest> {
+/// The rest whose time is over, if there is one other than that which has been `let_go` first, and which is told there
+/// then. It ends once the driver was asked what has come meanwhile: a connection that goes on before would not find it.
+/// Who waits for its end goes on behind the connections, in turn; if it has just ended, they are on their way.
+pub(super) fn ending(let_go: &mut Option<Instant>) -> Option<LateRest> {
     LAST.with_borrow_mut(|last| {
-        let last = last.as_mut().filter(|last| last.until <= Instant::now())?;
-        let rest = last.rest()?;
+        let last = last.as_mut()?;
+        let rest = last.rest.upgrade().filter(|_| last.until <= Instant::now())?;
         if let Some(over) = last.over.take() {
             tokio::spawn(async move {
-                // The driver is asked when nobody else has anything to do, and nobody has who waits for the end.
+                // The driver is asked once nobody else has anything to do, at the latest: who waits for the end has nothing.
                 yield_now().await;
                 let _ = over.send(());
             });
         }
-        Some(rest)
+        (let_go.replace(last.until) != Some(last.until)).then_some(rest)
     })
 }
 
@@ -110,33 +105,40 @@ mod tests {
         async move { poll_fn(|cx| call.poll_turn(cx)).await }
     }
 
-    /// What happens once so much time has gone by in the rest of two connections, with two calls that came in it.
-    async fn order(rested: Duration) -> Vec<&'static str> {
-        let order = Order::default();
-        let mut tasks = JoinSet::new();
-        for what in ["a connection", "another one"] {
-            tasks.spawn(order.clone().tell(what, begin()));
-        }
-        yield_now().await;
-        for what in ["a call", "another call"] {
-            tasks.spawn(order.clone().tell(what, call()));
-        }
-        // Without a turn of the timers.
-        assert_eq!(advance(rested).now_or_never(), None);
-        tasks.join_all().await;
-        mem::take(&mut *order.0.lock().unwrap())
+    /// What happens once so much time has gone by in the rest of two connections, with two calls that came in it, at a worker
+    /// that asks the driver after so many turns.
+    fn order(rested: Duration, turns: u32) -> Vec<&'static str> {
+        let mut worker = runtime::Builder::new_current_thread();
+        let worker = worker.enable_all().start_paused(true).event_interval(turns).build().unwrap();
+        let _late = lateness::pretend(100);
+        worker.block_on(async {
+            let order = Order::default();
+            let mut tasks = JoinSet::new();
+            for what in ["a connection", "another one"] {
+                tasks.spawn(order.clone().tell(what, begin()));
+            }
+            yield_now().await;
+            for what in ["a call", "another call"] {
+                tasks.spawn(order.clone().tell(what, call()));
+            }
+            // Without a turn of the timers.
+            assert_eq!(advance(rested).now_or_never(), None);
+            tasks.join_all().await;
+            mem::take(&mut *order.0.lock().unwrap())
+        })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn connections_that_have_rested_go_before_the_calls() {
-        let _late = lateness::pretend(100);
-        assert_eq!(order(LATE_REST).await, ["a connection", "another one", "a call", "another call"]);
+    #[test]
+    fn connections_that_have_rested_go_before_the_calls_whenever_the_driver_is_asked() {
+        for turns in 1..20 {
+            let order = order(LATE_REST, turns);
+            assert_eq!(order, ["a connection", "another one", "a call", "another call"], "{turns} turns");
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn calls_go_on_as_long_as_connections_rest() {
-        let _late = lateness::pretend(100);
-        assert_eq!(order(LATE_REST / 2).await, ["a call", "another call", "a connection", "another one"]);
+    #[test]
+    fn calls_go_on_as_long_as_connections_rest() {
+        assert_eq!(order(LATE_REST / 2, 61), ["a call", "another call", "a connection", "another one"]);
     }
 
     #[test]
@@ -183,16 +185,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rest_that_is_over_lets_nobody_go_first() {
+    async fn a_rest_lets_nobody_go_first_before_its_time_nor_twice_nor_once_everybody_has_gone() {
+        let ending = || ending(&mut None);
         let rest = begin();
         assert!(rest.ptr_eq(&begin()));
+        assert!(ending().is_none(), "it has only begun");
         rest.clone().await;
-        assert!(ending().is_none(), "the timers have ended it");
+        let mut let_go = None;
+        assert!(super::ending(&mut let_go).is_some_and(|ending| ending.ptr_eq(&rest)), "the timers have just ended it");
+        assert!(super::ending(&mut let_go).is_none());
         let next = begin();
         assert!(!next.ptr_eq(&rest));
-        assert!(ending().is_none(), "it has only begun");
         advance(LATE_REST).await;
-        assert!(ending().is_some_and(|ending| ending.ptr_eq(&next)));
+        assert!(super::ending(&mut let_go).is_some_and(|ending| ending.ptr_eq(&next)));
         next.await;
         assert!(ending().is_none());
         drop(begin());

@@ -65,9 +65,6 @@ const STREAMS_TURN: Duration = Duration::from_millis(100);
 /// with.
 const ALWAYS_QUEUED: u32 = 2;
 
-/// Rests of connections that a call lets go first. It waits in the queue for about one and a half.
-const MOST_RESTS: u8 = 3;
-
 thread_local! {
     static WORKER: Worker = Worker::new();
 }
@@ -84,8 +81,8 @@ pub struct Queued {
     before_its_turn: bool,
     /// The rest of connections that it lets go first.
     lets_go_first: Option<LateRest>,
-    /// How often it does so yet: there may be so many that another rest is over each time.
-    rests_left: u8,
+    /// When the last rest was over whose connections it has let go first.
+    let_go: Option<tokio::time::Instant>,
 }
 
 /// Work whose time is taken, if anybody wants to know it.
@@ -126,15 +123,18 @@ impl Queued {
         }
         if let Some(rest) = &mut self.lets_go_first {
             ready!(rest.poll_unpin(cx));
+            self.lets_go_first = None;
         }
-        self.lets_go_first = late_rest::ending().filter(|_| self.rests_left > 0);
-        if self.lets_go_first.is_some() {
-            self.rests_left -= 1;
-            // Behind the connections, which may be on their way already.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        // There may be so many connections that another rest is over each time: who has waited for long goes on.
+        let Some(mut rest) = late_rest::ending(&mut self.let_go).filter(|_| self.since.elapsed() < TARGET) else {
+            return Poll::Ready(());
+        };
+        match rest.poll_unpin(cx) {
+            Poll::Pending => self.lets_go_first = Some(rest),
+            // The connections are on their way already, perhaps behind this call.
+            Poll::Ready(()) => cx.waker().wake_by_ref(),
         }
-        Poll::Ready(())
+        Poll::Pending
     }
 
     /// The call's turn has come. `None` when it is to be refused after all.
@@ -335,7 +335,7 @@ impl Worker {
         }
         self.queued.set(place);
         let unread = self.unread_since.get().map_or(Duration::ZERO, |since| now.duration_since(since));
-        Some(Queued { since: now, unread, place, before_its_turn: late, lets_go_first: None, rests_left: MOST_RESTS })
+        Some(Queued { since: now, unread, place, before_its_turn: late, lets_go_first: None, let_go: None })
     }
 
     fn begin(&self, queued: &Queued, now: Instant) -> Option<Begun> {
@@ -693,15 +693,17 @@ mod tests {
         let mut last = rest();
         assert!(has_its_turn(&mut early), "they rest");
         // There may be so many connections that each time a rest is over.
-        for _ in 0..MOST_RESTS {
+        for _ in 0..3 {
             rest_is_over();
-            assert!([(); 2].map(|()| has_its_turn(&mut call)) == [false, false], "their time is over");
+            assert!(!has_its_turn(&mut call), "their time is over");
             last.await;
             last = rest();
         }
         rest_is_over();
+        call.since -= TARGET;
         assert!(has_its_turn(&mut call), "that is enough");
-        last.await;
+        tokio::task::yield_now().await;
+        assert_eq!(last.now_or_never(), Some(()), "they go on all the same");
     }
 
     #[tokio::test(start_paused = true)]
