@@ -36,8 +36,8 @@ use tokio::{
 };
 use waypost::proto::v1::{
     CreateCheckoutRequest, CreateCheckoutResponse, Customer, LineItem, Merchant, PreviewRedirectsRequest,
-    PreviewRedirectsResponse, ResolveRedirectRequest, ReturnUrls, ShoppingCart, UpdateMerchantRequest,
-    preview_redirects_request::Source,
+    PreviewRedirectsResponse, ResolveRedirectRequest, ReturnUrls, ShoppingCart, Source as UrlSource,
+    UpdateMerchantRequest, preview_redirects_request::Source,
 };
 
 const CONNECTIONS: usize = 16;
@@ -312,13 +312,15 @@ async fn works(connection: &mut SendRequest<Bytes>) -> [(&'static str, Work); 3]
     let update = UpdateMerchantRequest { merchant, ..UpdateMerchantRequest::default() };
     call(connection, UPDATE, frame(&update.encode_to_vec())).await;
     let mut previews = Vec::new();
-    for merchant_id in ["long", "none"] {
+    for (merchant_id, source_of_urls) in [("long", UrlSource::MerchantSettings), ("none", UrlSource::Request)] {
         let session_id = create(connection, merchant_id, longest_urls("checkout")).await;
         let source = Some(Source::SessionId(session_id));
         let work = Work { path: PREVIEW, message: frame(&PreviewRedirectsRequest { source }.encode_to_vec()) };
         let preview = call(connection, PREVIEW, work.message.clone()).await;
         let preview = PreviewRedirectsResponse::decode(preview).expect("an answer");
+        assert_eq!(preview.redirects.len(), 5);
         for redirect in preview.redirects {
+            assert_eq!(redirect.source(), source_of_urls);
             assert!((4_050..=4_096).contains(&redirect.url.len()), "{} bytes", redirect.url.len());
         }
         previews.push(work);

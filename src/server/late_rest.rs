@@ -23,7 +23,7 @@ use tokio::{
 pub(super) type LateRest = Shared<BoxFuture<'static, ()>>;
 
 thread_local! {
-    /// The last rest of this worker's connections, until it is ended here.
+    /// The last rest of this worker's connections, until the worker has nothing to do.
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
 }
 
@@ -31,7 +31,7 @@ struct Last {
     rest: WeakShared<BoxFuture<'static, ()>>,
     until: Instant,
     /// Ends it; `None` once it [is ending](ending).
-    over: Option<oneshot::Sender<()>>,
+    ends: Option<oneshot::Sender<()>>,
 }
 
 /// The rest in which other connections are already, or else a new one. With a timer for each connection, each would
@@ -40,10 +40,10 @@ pub(super) fn begin() -> LateRest {
     LAST.with_borrow_mut(|last| {
         let goes_on = last.as_ref().and_then(|last| last.rest.upgrade()).filter(|rest| rest.peek().is_none());
         goes_on.unwrap_or_else(|| {
-            let (over, is_over) = oneshot::channel();
+            let (ends, has_ended) = oneshot::channel();
             let until = Instant::now() + LATE_REST;
-            let rest = timeout(LATE_REST, is_over).map(drop).boxed().shared();
-            *last = rest.downgrade().map(|rest| Last { rest, until, over: Some(over) });
+            let rest = timeout(LATE_REST, has_ended).map(drop).boxed().shared();
+            *last = rest.downgrade().map(|rest| Last { rest, until, ends: Some(ends) });
             rest
         })
     })
@@ -51,27 +51,26 @@ pub(super) fn begin() -> LateRest {
 
 /// Ends the rest: there is nothing else to do.
 pub(super) fn end() {
-    if let Some(over) = LAST.with_borrow_mut(|last| last.take()?.over) {
+    if let Some(ends) = LAST.with_borrow_mut(|last| last.take()?.ends) {
         // Nobody may be in it any more.
-        let _ = over.send(());
+        let _ = ends.send(());
     }
 }
 
-/// The rest whose time is over, if there is one other than that which has been `let_go` first, and which is told there
-/// then. It ends once the driver was asked what has come meanwhile: a connection that goes on before would not find it.
+/// The rest whose time is over, unless that is the one that was `over` then when this was asked last. It ends once the driver was asked what has come meanwhile: a connection that goes on before would not find it.
 /// Who waits for its end goes on behind the connections, in turn; if it has just ended, they are on their way.
-pub(super) fn ending(let_go: &mut Option<Instant>) -> Option<LateRest> {
+pub(super) fn ending(over: &mut Option<Instant>) -> Option<LateRest> {
     LAST.with_borrow_mut(|last| {
         let last = last.as_mut()?;
         let rest = last.rest.upgrade().filter(|_| last.until <= Instant::now())?;
-        if let Some(over) = last.over.take() {
+        if let Some(ends) = last.ends.take() {
             tokio::spawn(async move {
                 // The driver is asked once nobody else has anything to do, at the latest: who waits for the end has nothing.
                 yield_now().await;
-                let _ = over.send(());
+                let _ = ends.send(());
             });
         }
-        (let_go.replace(last.until) != Some(last.until)).then_some(rest)
+        (over.replace(last.until) != Some(last.until)).then_some(rest)
     })
 }
 
@@ -82,7 +81,10 @@ mod tests {
         future::{Future, poll_fn},
         io::{self, Write},
         mem,
-        sync::{Arc, Mutex},
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
         thread,
         time::Duration,
     };
@@ -106,10 +108,16 @@ mod tests {
     }
 
     /// What happens once so much time has gone by in the rest of two connections, with two calls that came in it, at a worker
-    /// that asks the driver after so many turns.
-    fn order(rested: Duration, turns: u32) -> Vec<&'static str> {
+    /// that asks the driver after so many turns; and how often the worker had nothing to do.
+    fn order(rested: Duration, turns: u32) -> (Vec<&'static str>, usize) {
+        let idle = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&idle);
         let mut worker = runtime::Builder::new_current_thread();
-        let worker = worker.enable_all().start_paused(true).event_interval(turns).build().unwrap();
+        worker.enable_all().start_paused(true).event_interval(turns);
+        worker.on_thread_park(move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+        });
+        let worker = worker.build().unwrap();
         let _late = lateness::pretend(100);
         worker.block_on(async {
             let order = Order::default();
@@ -124,7 +132,7 @@ mod tests {
             // Without a turn of the timers.
             assert_eq!(advance(rested).now_or_never(), None);
             tasks.join_all().await;
-            mem::take(&mut *order.0.lock().unwrap())
+            (mem::take(&mut *order.0.lock().unwrap()), idle.load(Ordering::Relaxed))
         })
     }
 
@@ -132,13 +140,14 @@ mod tests {
     fn connections_that_have_rested_go_before_the_calls_whenever_the_driver_is_asked() {
         for turns in 1..20 {
             let order = order(LATE_REST, turns);
-            assert_eq!(order, ["a connection", "another one", "a call", "another call"], "{turns} turns");
+            let connections_first = vec!["a connection", "another one", "a call", "another call"];
+            assert_eq!(order, (connections_first, 0), "{turns} turns");
         }
     }
 
     #[test]
     fn calls_go_on_as_long_as_connections_rest() {
-        assert_eq!(order(LATE_REST / 2, 61), ["a call", "another call", "a connection", "another one"]);
+        assert_eq!(order(LATE_REST / 2, 61).0, ["a call", "another call", "a connection", "another one"]);
     }
 
     #[test]
@@ -191,13 +200,13 @@ mod tests {
         assert!(rest.ptr_eq(&begin()));
         assert!(ending().is_none(), "it has only begun");
         rest.clone().await;
-        let mut let_go = None;
-        assert!(super::ending(&mut let_go).is_some_and(|ending| ending.ptr_eq(&rest)), "the timers have just ended it");
-        assert!(super::ending(&mut let_go).is_none());
+        let mut over = None;
+        assert!(super::ending(&mut over).is_some_and(|ending| ending.ptr_eq(&rest)), "the timers have just ended it");
+        assert!(super::ending(&mut over).is_none());
         let next = begin();
         assert!(!next.ptr_eq(&rest));
         advance(LATE_REST).await;
-        assert!(super::ending(&mut let_go).is_some_and(|ending| ending.ptr_eq(&next)));
+        assert!(super::ending(&mut over).is_some_and(|ending| ending.ptr_eq(&next)));
         next.await;
         assert!(ending().is_none());
         drop(begin());
@@ -205,6 +214,7 @@ mod tests {
         assert!(ending().is_none(), "nobody is in it");
         let last = begin();
         end();
+        advance(LATE_REST).await;
         assert!(ending().is_none());
         assert_eq!(last.now_or_never(), Some(()));
     }
