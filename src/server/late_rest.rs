@@ -57,8 +57,9 @@ pub(super) fn end() {
     }
 }
 
-/// The rest whose time is over, unless that is the one that was `over` then when this was asked last. It ends once the driver was asked what has come meanwhile: a connection that goes on before would not find it.
-/// Who waits for its end goes on behind the connections, in turn; if it has just ended, they are on their way.
+/// The rest whose time is over, unless it is the one that was `over` when the caller asked last. It ends once the driver
+/// was asked what has come meanwhile: a connection that goes on before would not find it. Who waits for its end goes on
+/// behind the connections, in turn; if it has just ended, they are on their way.
 pub(super) fn ending(over: &mut Option<Instant>) -> Option<LateRest> {
     LAST.with_borrow_mut(|last| {
         let last = last.as_mut()?;
