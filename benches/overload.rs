@@ -311,21 +311,8 @@ async fn works(connection: &mut SendRequest<Bytes>) -> [(&'static str, Work); 3]
     });
     let update = UpdateMerchantRequest { merchant, ..UpdateMerchantRequest::default() };
     call(connection, UPDATE, frame(&update.encode_to_vec())).await;
-    let mut previews = Vec::new();
-    for (merchant_id, source_of_urls) in [("long", UrlSource::MerchantSettings), ("none", UrlSource::Request)] {
-        let session_id = create(connection, merchant_id, longest_urls("checkout")).await;
-        let source = Some(Source::SessionId(session_id));
-        let work = Work { path: PREVIEW, message: frame(&PreviewRedirectsRequest { source }.encode_to_vec()) };
-        let preview = call(connection, PREVIEW, work.message.clone()).await;
-        let preview = PreviewRedirectsResponse::decode(preview).expect("an answer");
-        assert_eq!(preview.redirects.len(), 5);
-        for redirect in preview.redirects {
-            assert_eq!(redirect.source(), source_of_urls);
-            assert!((4_050..=4_096).contains(&redirect.url.len()), "{} bytes", redirect.url.len());
-        }
-        previews.push(work);
-    }
-    let [of_both, of_the_checkout] = previews.try_into().unwrap_or_else(|_| unreachable!("two of them"));
+    let of_both = preview(connection, "long", UrlSource::MerchantSettings).await;
+    let of_the_checkout = preview(connection, "none", UrlSource::Request).await;
     let success = "https://shop.example/paid?order={{id}}".into();
     let session_id = create(connection, "none", ReturnUrls { success, ..ReturnUrls::default() }).await;
     let resolve = ResolveRedirectRequest { session_id, ..ResolveRedirectRequest::default() };
@@ -335,6 +322,20 @@ async fn works(connection: &mut SendRequest<Bytes>) -> [(&'static str, Work); 3]
         ("PreviewRedirects of a checkout's URLs", of_the_checkout),
         ("ResolveRedirect", resolve),
     ]
+}
+
+/// `PreviewRedirects` of a checkout with the longest URLs, for every outcome of which these have to be chosen.
+async fn preview(connection: &mut SendRequest<Bytes>, merchant_id: &str, chosen: UrlSource) -> Work {
+    let source = Some(Source::SessionId(create(connection, merchant_id, longest_urls("checkout")).await));
+    let work = Work { path: PREVIEW, message: frame(&PreviewRedirectsRequest { source }.encode_to_vec()) };
+    let answer = call(connection, PREVIEW, work.message.clone()).await;
+    let redirects = PreviewRedirectsResponse::decode(answer).expect("an answer").redirects;
+    assert_eq!(redirects.len(), 5);
+    for redirect in redirects {
+        assert_eq!(redirect.source(), chosen);
+        assert!((4_050..=4_096).contains(&redirect.url.len()), "{} bytes", redirect.url.len());
+    }
+    work
 }
 
 /// URLs with as many placeholders as may be, which [`create`] fills to the greatest length.

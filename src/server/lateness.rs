@@ -53,7 +53,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// before.
 const QUEUE: Duration = LATE_REST;
 
-/// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late.
+/// The wait after which a late worker refuses a call that it had let in, which only happens as it becomes late, or where so
+/// many connections are read at once.
 const TOO_OLD: Duration = Duration::from_millis(10);
 
 /// The wait for their stream's turn after which a late worker refuses requests of streams. Much longer than [`QUEUE`]: a
@@ -126,8 +127,8 @@ impl Queued {
             self.lets_go_first = None;
         }
         // There may be so many connections that another rest is over each time: who came long before its end goes on.
-        let long_before = Some(tokio::time::Instant::from_std(self.since) + TARGET);
-        let Some(mut rest) = late_rest::ending(&mut self.over).filter(|_| self.over < long_before) else {
+        let lets_go_until = Some(tokio::time::Instant::from_std(self.since) + TARGET);
+        let Some(mut rest) = late_rest::ending(&mut self.over).filter(|_| self.over < lets_go_until) else {
             return Poll::Ready(());
         };
         match rest.poll_unpin(cx) {
@@ -401,7 +402,6 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
 
     const MS: Duration = Duration::from_millis(1);
 
