@@ -108,9 +108,12 @@ mod tests {
         async move { poll_fn(|cx| call.poll_turn(cx)).await }
     }
 
-    /// What happens once so much time has gone by in the rest of two connections, with two calls that came in it, at a worker
-    /// that asks the driver after so many turns; and how often the worker had nothing to do.
-    fn order(rested: Duration, turns: u32) -> (Vec<&'static str>, usize) {
+    /// Of the timers, which see only at the next one that a time is over.
+    const TICK: Duration = Duration::from_millis(1);
+
+    /// What happens once so much time has gone by in the rest, begun then, of two connections, with two calls that came in
+    /// it, at a worker that asks the driver after so many turns; and how often the worker had nothing to do.
+    fn order(begun: Duration, rested: Duration, turns: u32) -> (Vec<&'static str>, usize) {
         let idle = Arc::new(AtomicUsize::new(0));
         let counts = Arc::clone(&idle);
         let mut worker = runtime::Builder::new_current_thread();
@@ -121,6 +124,7 @@ mod tests {
         let worker = worker.build().unwrap();
         let _late = lateness::pretend(100);
         worker.block_on(async {
+            advance(begun).await;
             let order = Order::default();
             let mut tasks = JoinSet::new();
             for what in ["a connection", "another one"] {
@@ -130,7 +134,6 @@ mod tests {
             for what in ["a call", "another call"] {
                 tasks.spawn(order.clone().tell(what, call()));
             }
-            // Without a turn of the timers.
             assert_eq!(advance(rested).now_or_never(), None);
             tasks.join_all().await;
             (mem::take(&mut *order.0.lock().unwrap()), idle.load(Ordering::Relaxed))
@@ -139,16 +142,22 @@ mod tests {
 
     #[test]
     fn connections_that_have_rested_go_before_the_calls_whenever_the_driver_is_asked() {
-        for turns in 1..20 {
-            let order = order(LATE_REST, turns);
-            let connections_first = vec!["a connection", "another one", "a call", "another call"];
-            assert_eq!(order, (connections_first, 0), "{turns} turns");
+        // Whether the timers see at once that the time is over, or not before the calls do.
+        for begun in [Duration::ZERO, TICK / 2] {
+            for turns in 1..20 {
+                let order = order(begun, LATE_REST, turns);
+                let connections_first = vec!["a connection", "another one", "a call", "another call"];
+                assert_eq!(order, (connections_first, 0), "begun at {begun:?}, {turns} turns");
+            }
         }
     }
 
     #[test]
     fn calls_go_on_as_long_as_connections_rest() {
-        assert_eq!(order(LATE_REST / 2, 61).0, ["a call", "another call", "a connection", "another one"]);
+        assert_eq!(
+            order(Duration::ZERO, LATE_REST / 2, 61).0,
+            ["a call", "another call", "a connection", "another one"]
+        );
     }
 
     #[test]
