@@ -84,6 +84,10 @@ fn with(mut value: Value, name: &str, changed: Value) -> Value {
     value
 }
 
+fn judge_url(url: &str) -> Verdict {
+    Verified::judge_url(url, Some(&keys(&[SEED])), &merchant("shop"), at(NOW_SECS)).verdict
+}
+
 #[test]
 fn what_waypost_signed_is_valid_and_says_what_was_signed() {
     let verified = judge_at(&ours(), NOW_SECS);
@@ -251,7 +255,6 @@ fn keys_rotate_without_a_gap_when_the_new_one_is_known_before_it_signs() {
 #[test]
 fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
     let token = ours();
-    let verdict = |url: &str| Verified::judge_url(url, Some(&keys(&[SEED])), &merchant("shop"), at(NOW_SECS)).verdict;
     for valid in [
         format!("https://a.example.com/paid?x=1&return_token={token}#top"),
         format!("https://a.example.com/paid?return_token={token}&utm_source=mail&fbclid=1"),
@@ -262,7 +265,7 @@ fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
         format!("https://a.example.com/?return_token={token}&Return_Token=x&xreturn_token=y"),
         format!("https://a.example.com/?return_token={token}#return_token=x"),
     ] {
-        assert_eq!(verdict(&valid), Verdict::Valid, "{valid}");
+        assert_eq!(judge_url(&valid), Verdict::Valid, "{valid}");
     }
     for missing in [
         String::new(),
@@ -275,7 +278,7 @@ fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
         format!("https://a.example.com/?RETURN_TOKEN={token}"),
         format!("https://a.example.com/?next=%26return_token%3D{token}"),
     ] {
-        assert_eq!(verdict(&missing), Verdict::Missing, "{missing}");
+        assert_eq!(judge_url(&missing), Verdict::Missing, "{missing}");
     }
     for altered in [
         format!("https://a.example.com/?return_token={token}&return_token={token}"),
@@ -287,8 +290,47 @@ fn the_token_of_a_url_is_the_one_of_its_query_and_only_if_there_is_one() {
         format!("https://a.example.com/?return_token={}", token.replace('.', "%252E")),
         format!("https://a.example.com/?x={}&return_token={token}", "x".repeat(20_000)),
     ] {
-        assert_eq!(verdict(&altered), Verdict::Altered, "{altered:.300}");
+        assert_eq!(judge_url(&altered), Verdict::Altered, "{altered:.300}");
     }
+}
+
+#[test]
+fn an_orders_parameters_that_contradict_its_token_are_altered() {
+    let (token, id) = (ours(), session_id());
+    let url = |parameters: &str| format!("https://a.example.com/paid?{parameters}&return_token={token}");
+    let as_added = format!("payment_id=123456789&status=approved&external_reference=null&order_id={id}");
+    for agreeing in [
+        as_added.clone(),
+        // Left out, in another order, spelled otherwise, and beside others.
+        "status=approved".into(),
+        format!("order_id={id}&status=%61pproved&st%61tus=approved"),
+        "Status=refunded&state=refunded&status[]=refunded".into(),
+    ] {
+        assert_eq!(judge_url(&url(&agreeing)), Verdict::Valid, "{agreeing}");
+    }
+    for contradicting in [
+        as_added.replace("123456789", "1"),
+        as_added.replace("approved", "Approved"),
+        as_added.replace("approved", ""),
+        as_added.replace("approved", "null"),
+        as_added.replace("external_reference=null", "external_reference="),
+        as_added.replace("external_reference=null", "external_reference=A-17"),
+        as_added.replace(&id, &id.to_uppercase()),
+        as_added.replace(&id, "null"),
+        format!("{as_added}&status=refunded"),
+        format!("status=refunded&{as_added}"),
+        format!("st%61tus=refunded&{as_added}"),
+    ] {
+        assert_eq!(judge_url(&url(&contradicting)), Verdict::Altered, "{contradicting}");
+        // Behind the token, too.
+        let behind = format!("https://a.example.com/paid?return_token={token}&{contradicting}#top");
+        assert_eq!(judge_url(&behind), Verdict::Altered, "{behind}");
+    }
+    // Not in the fragment, which is not looked at; and in the URLs of others these names are the merchant's own.
+    assert_eq!(judge_url(&format!("{}#&status=refunded", url(&as_added))), Verdict::Valid);
+    let checkout = SessionId::new(Kind::Checkout, Uuid::from_u128(7)).to_string();
+    let token = signed(SEED, &header(), &with(claims(), "sub", json!(checkout)));
+    assert_eq!(judge_url(&format!("/paid?status=refunded&order_id=9&return_token={token}")), Verdict::Valid);
 }
 
 #[test]

@@ -23,7 +23,7 @@ Exit codes:
   2  wrong usage
   3  no answer
   4  missing: there is no token
-  5  altered: not a token of Waypost's, or changed
+  5  altered: not a token of Waypost's, changed, or contradicted by the URL's other parameters
   6  unknown key
   7  other merchant
   8  expired";
@@ -108,7 +108,9 @@ fn describe(answer: &VerifyReturnResponse, asked: Asked) -> String {
         Verdict::Unspecified => return format!("verdict number {}", answer.verdict),
         Verdict::Valid => ("valid", "Waypost signed it for this merchant."),
         Verdict::Missing => ("missing", "There is no return_token in the query of the URL."),
-        Verdict::Altered => ("altered", "It is no token of Waypost's, was changed, or there is more than one."),
+        Verdict::Altered => {
+            ("altered", "It is no token of Waypost's, was changed or contradicted, or there is more than one.")
+        }
         Verdict::UnknownKey => ("unknown key", "It names a key that is not known here."),
         Verdict::OtherMerchant => ("other merchant", "Waypost signed it for another merchant."),
         Verdict::Expired => ("expired", "Waypost signed it for this merchant, and its time is over."),

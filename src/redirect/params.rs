@@ -97,7 +97,7 @@ impl ReturnParams<'_> {
 }
 
 /// The word for a value that is not there, as Mercado Pago sends it.
-const ABSENT: &str = "null";
+pub(super) const ABSENT: &str = "null";
 
 impl Filled {
     /// Adds the parameters and the token after the merchant's own query, which stays byte for byte, and before the

@@ -7,8 +7,8 @@
 //! there is one algorithm and one form of header, and what differs from it in any byte is not a token. So nothing of a
 //! header is ever acted upon: no `alg` chooses, no `crit`, `jku` or `jwk` is looked at.
 
-use super::{Refusal, SigningKeys, VerifyingKeys, signing_keys::SIGNATURE_BYTES};
-use crate::model::{MerchantId, Outcome, SessionId, Timestamp, limits};
+use super::{Refusal, SigningKeys, VerifyingKeys, params::ABSENT, signing_keys::SIGNATURE_BYTES};
+use crate::model::{Kind, MerchantId, Outcome, SessionId, Timestamp, limits};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -89,6 +89,20 @@ impl<'c> Claims<'c> {
         // Half of the hash: nobody finds two sets of claims with one id.
         let token_id = URL_SAFE_NO_PAD.encode(&digest[..16]);
         write(&Claims { token_id: token_id.into(), ..self.clone() })
+    }
+
+    /// Whether a parameter of the URL is one that Waypost adds beside a token, and says something else. Only orders have
+    /// them (see [`ReturnParams`](super::ReturnParams)); in the URL of another session they are the merchant's own.
+    fn contradict(&self, name: &str, value: &str) -> bool {
+        let said = match name {
+            "payment_id" => self.payment_id.as_deref(),
+            "status" => self.status.as_deref(),
+            "external_reference" => self.external_reference.as_deref(),
+            "order_id" => Some(&*self.session_id),
+            _ => return false,
+        };
+        let is_order = self.session_id.parse().is_ok_and(|id: SessionId| id.kind() == Kind::Order);
+        is_order && value != said.unwrap_or(ABSENT)
     }
 
     /// Reads claims that were signed.
@@ -201,34 +215,14 @@ impl Verified {
     ///
     /// The issuer is not compared: a key belongs to one deployment, and the issuer is what that says of itself.
     pub fn judge(token: &str, keys: Option<&VerifyingKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
-        if token.is_empty() {
-            return Verdict::Missing.into();
+        match signed_claims(token, keys) {
+            Ok(claims) => Self::weigh(claims, merchant_id, now),
+            Err(verdict) => verdict.into(),
         }
-        // What was in a URL of ours is shorter.
-        if token.len() > limits::URL_FILLED_BYTES {
-            return Verdict::Altered.into();
-        }
-        let Some((signed, signature)) = token.rsplit_once('.') else { return Verdict::Altered.into() };
-        let Some((header, payload)) = signed.split_once('.') else { return Verdict::Altered.into() };
-        let Some(kid) = kid(header) else { return Verdict::Altered.into() };
-        let Some(key) = keys.and_then(|keys| keys.get(&kid)) else { return Verdict::UnknownKey.into() };
-        let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        let (Some(payload), Some(signature)) = (decoded(payload), decoded(signature)) else {
-            return Verdict::Altered.into();
-        };
-        if header != key.header() || !key.has_signed(signed, &signature) {
-            return Verdict::Altered.into();
-        }
-        let Some(claims) = Claims::read(&payload) else { return Verdict::Altered.into() };
-        if claims.merchant_id != merchant_id.as_str() {
-            return Verdict::OtherMerchant.into();
-        }
-        let expired = now.as_micros() >= claims.expire_secs.saturating_mul(1_000_000);
-        let verdict = if expired { Verdict::Expired } else { Verdict::Valid };
-        Self { verdict, claims: Some(claims) }
     }
 
-    /// The same for a URL that came back, whole or from its path on.
+    /// The same for a URL that came back, whole or from its path on. Its token must not be contradicted by the parameters
+    /// beside it that Waypost adds: who reads those and not the claims shall not be told that they are valid.
     pub fn judge_url(url: &str, keys: Option<&VerifyingKeys>, merchant_id: &MerchantId, now: Timestamp) -> Self {
         if url.len() > limits::RETURNED_URL_BYTES {
             return Verdict::Altered.into();
@@ -237,14 +231,51 @@ impl Verified {
         let before_fragment = url.split_once('#').map_or(url, |(before, _)| before);
         let query = before_fragment.split_once('?').map_or("", |(_, query)| query);
         // As the merchant's framework reads it: percent-encoded names and values are decoded.
-        let mut tokens = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == PARAMETER);
-        match (tokens.next(), tokens.next()) {
-            (None, _) => Verdict::Missing.into(),
-            (Some((_, token)), None) => Self::judge(&token, keys, merchant_id, now),
+        let parameters = || url::form_urlencoded::parse(query.as_bytes());
+        let mut tokens = parameters().filter(|(name, _)| name == PARAMETER);
+        let token = match (tokens.next(), tokens.next()) {
+            (None, _) => return Verdict::Missing.into(),
+            (Some((_, token)), None) => token,
             // Frameworks differ in which one they read; nobody shall be told of the other.
-            (Some(_), Some(_)) => Verdict::Altered.into(),
+            (Some(_), Some(_)) => return Verdict::Altered.into(),
+        };
+        match signed_claims(&token, keys) {
+            Ok(claims) if parameters().any(|(name, value)| claims.contradict(&name, &value)) => Verdict::Altered.into(),
+            Ok(claims) => Self::weigh(claims, merchant_id, now),
+            Err(verdict) => verdict.into(),
         }
     }
+
+    /// Judges what was signed.
+    fn weigh(claims: Claims<'static>, merchant_id: &MerchantId, now: Timestamp) -> Self {
+        if claims.merchant_id != merchant_id.as_str() {
+            return Verdict::OtherMerchant.into();
+        }
+        let expired = now.as_micros() >= claims.expire_secs.saturating_mul(1_000_000);
+        let verdict = if expired { Verdict::Expired } else { Verdict::Valid };
+        Self { verdict, claims: Some(claims) }
+    }
+}
+
+/// What a token says that one of our keys has signed; else the verdict on it.
+fn signed_claims(token: &str, keys: Option<&VerifyingKeys>) -> Result<Claims<'static>, Verdict> {
+    if token.is_empty() {
+        return Err(Verdict::Missing);
+    }
+    // What was in a URL of ours is shorter.
+    if token.len() > limits::URL_FILLED_BYTES {
+        return Err(Verdict::Altered);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(Verdict::Altered)?;
+    let (header, payload) = signed.split_once('.').ok_or(Verdict::Altered)?;
+    let kid = kid(header).ok_or(Verdict::Altered)?;
+    let key = keys.and_then(|keys| keys.get(&kid)).ok_or(Verdict::UnknownKey)?;
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Verdict::Altered);
+    let (payload, signature) = (decoded(payload)?, decoded(signature)?);
+    if header != key.header() || !key.has_signed(signed, &signature) {
+        return Err(Verdict::Altered);
+    }
+    Claims::read(&payload).ok_or(Verdict::Altered)
 }
 
 /// The name of the key that a header names, when it is one of a token that could be ours.
@@ -257,10 +288,7 @@ fn kid(header: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::Kind,
-        redirect::{SigningKey, to_pem},
-    };
+    use crate::redirect::{SigningKey, to_pem};
     use uuid::Uuid;
 
     #[test]

@@ -156,6 +156,19 @@ async fn an_outcome_that_the_caller_names_is_signed_for_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn parameters_that_have_to_be_encoded_agree_with_the_token() {
+    let served = signing().await;
+    let client = served.client();
+    for text in ["1+1 & 2=3#%2F/\u{e9}", "null", "%61", "status=refunded"] {
+        let id = order(&client).await;
+        let outcome = json!({"session_id": id, "outcome": "OUTCOME_SUCCESS", "payment_id": text, "status": text});
+        client.ok("RecordOutcome", outcome).await;
+        let answer = verify(&client, "m", &url(&client, &id).await).await;
+        assert_eq!((&answer["verdict"], &answer["claims"]["status"]), (&json!("VERDICT_VALID"), &json!(text)));
+    }
+}
+
+#[tokio::test]
 async fn a_token_expires_and_still_says_what_it_said() {
     let served = signing().await;
     let client = served.client();
@@ -207,10 +220,11 @@ async fn a_bad_url_or_token_is_a_verdict_and_never_an_error() {
         request["merchant_id"] = "m".into();
         assert_eq!(client.ok("VerifyReturn", request).await, json!({"verdict": verdict}), "{returned:.200}");
     }
-    // What is not signed may be added and changed; the claims are what counts.
-    let changed = url.replace("status=approved", "status=refunded").replace("#top", "&utm_source=mail");
-    let answer = verify(&client, "m", &changed).await;
+    // What says nothing that Waypost says may be added.
+    let answer = verify(&client, "m", &url.replace("#top", "&utm_source=mail")).await;
     assert_eq!((&answer["verdict"], &answer["claims"]["status"]), (&json!("VERDICT_VALID"), &json!("approved")));
+    let edited = url.replace("status=approved", "status=refunded");
+    assert_eq!(verify(&client, "m", &edited).await, json!({"verdict": "VERDICT_ALTERED"}), "{edited}");
 }
 
 #[tokio::test]
