@@ -2,7 +2,7 @@
 
 use super::{App, Error, create_session::compile_template};
 use crate::{
-    model::{Etag, Kind, Merchant, MerchantId, Outcome, Precedence, Tenants, Violations},
+    model::{Kind, Merchant, MerchantId, Outcome, Precedence, Tenants, Violations},
     redirect::{AppScheme, OriginPattern, Template},
     store::Replaced,
     telemetry::call,
@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug, Clone, Default)]
 pub struct MerchantChange {
     /// The state that the caller read; `None` for whatever stands.
-    pub etag: Option<Etag>,
+    pub etag: Option<String>,
     /// The name.
     pub name: Option<Box<str>>,
     /// Slots to fill, or to empty with an empty text.
@@ -81,7 +81,7 @@ impl App {
         self.count(&id, tenants)?;
         loop {
             let before = self.settings(&id, tenants).await?;
-            if change.etag.is_some_and(|etag| etag != before.etag()) {
+            if change.etag.as_ref().is_some_and(|etag| *etag != before.etag()) {
                 return Err(Error::EtagMismatch);
             }
             let changed = self.changed(&before, &change, violations.clone())?;

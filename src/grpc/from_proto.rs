@@ -447,11 +447,8 @@ pub fn update_merchant(
         Some(mask) => mask.iter().any(|named| named == field || named == "*"),
     };
     let id = merchant_id("merchant.merchant_id", merchant.merchant_id, &mut violations);
-    let etag = Some(merchant.etag).filter(|etag| !etag.is_empty());
-    let mut change = MerchantChange {
-        etag: etag.and_then(|etag| violations.take("merchant.etag", etag.parse())),
-        ..MerchantChange::default()
-    };
+    let mut change =
+        MerchantChange { etag: Some(merchant.etag).filter(|etag| !etag.is_empty()), ..MerchantChange::default() };
     if changes("name", !merchant.name.is_empty()) {
         let name = plain_text("merchant.name", merchant.name, limits::NAME_BYTES, &mut violations);
         change.name = Some(name.unwrap_or_default().into());

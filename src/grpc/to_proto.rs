@@ -162,7 +162,7 @@ pub fn merchant(merchant: &Merchant) -> v1::Merchant {
         allowed_origins: merchant.allowed_origins.iter().map(ToString::to_string).collect(),
         app_schemes: merchant.app_schemes.iter().map(|scheme| scheme.as_str().to_owned()).collect(),
         sign_returns: merchant.sign_returns,
-        etag: merchant.etag().to_string(),
+        etag: merchant.etag(),
         update_time: merchant.update_time.map(timestamp),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{MerchantId, Precedence, ReturnUrls, Timestamp, limits};
 use crate::redirect::{AppScheme, Mode, OriginPattern, Policy, Template};
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
 /// What a merchant set once for all its sessions.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +47,8 @@ impl Merchant {
     }
 
     /// Stands for this state in a caller's next update.
-    pub const fn etag(&self) -> Etag {
-        Etag(self.version)
+    pub fn etag(&self) -> String {
+        format!("v{}", self.version)
     }
 
     /// What the merchant's URLs are checked against.
@@ -56,28 +56,3 @@ impl Merchant {
         Policy { mode, allowed_origins: &self.allowed_origins, app_schemes: &self.app_schemes }
     }
 }
-
-/// Stands for one state of a merchant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Etag(u64);
-
-impl fmt::Display for Etag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v{}", self.0)
-    }
-}
-
-impl FromStr for Etag {
-    type Err = InvalidEtag;
-
-    fn from_str(text: &str) -> Result<Self, InvalidEtag> {
-        let version = text.strip_prefix('v').and_then(|version| version.parse().ok()).ok_or(InvalidEtag)?;
-        let etag = Self(version);
-        if etag.to_string() == text { Ok(etag) } else { Err(InvalidEtag) }
-    }
-}
-
-/// The text is no etag of Waypost's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not an etag: give back the one that was read, unchanged, or leave it out")]
-pub struct InvalidEtag;

@@ -20,7 +20,7 @@ mod violation;
 pub use amount::{Amount, Currency};
 pub use content::{BodyRef, Content};
 pub use ids::{IdempotencyKey, MerchantId, SessionId};
-pub use merchant::{Etag, Merchant};
+pub use merchant::Merchant;
 pub use notice::{Notice, NoticeCode};
 pub use outcome::{Kind, Outcome};
 pub use return_urls::{Level, Precedence, ReturnUrls};

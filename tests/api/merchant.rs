@@ -69,8 +69,10 @@ async fn a_stale_etag_is_refused_and_a_standing_one_is_not() {
         client.call("UpdateMerchant", json!({"merchant": {"merchant_id": "m", "name": name, "etag": etag}})).await
     };
     let first = update("v0", "one").await.expect("the state that stands");
-    let refused = update("v0", "two").await.expect_err("stale");
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+    for stale in ["v0", "v2", "1", "V1", "v01", "\"v1\"", " v1", "stale", &"v1".repeat(10_000)] {
+        let refused = update(stale, "two").await.expect_err("stale");
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "ETAG_MISMATCH"), "{stale:.20}");
+    }
     let etag = first["merchant"]["etag"].as_str().expect("an etag").to_owned();
     assert!(update(&etag, "two").await.is_ok());
     // A change that changes nothing leaves the etag.
