@@ -1,7 +1,7 @@
 //! The server killed, the database killed, again and again, while 32 writers write.
 
 use crate::{
-    PATIENCE,
+    MACHINE, PATIENCE,
     process::{Server, run, serve},
     support::postgres::{Cluster, Fsync},
     writers::{Ledger, WRITERS},
@@ -64,6 +64,7 @@ async fn kill_servers(store: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_on_its_file_loses_nothing_acknowledged_and_does_nothing_twice() {
+    let _machine = MACHINE.read().await;
     let directory = tempfile::tempdir().expect("a directory");
     let store = format!("redb:{}", directory.path().join("waypost.redb").display());
     kill_servers(&store).await;
@@ -72,6 +73,7 @@ async fn a_killed_server_on_its_file_loses_nothing_acknowledged_and_does_nothing
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_on_postgres_loses_nothing_acknowledged_and_does_nothing_twice() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let store = cluster.create_database().await.url();
     run(&["migrate", "--store", &store]);
@@ -80,6 +82,7 @@ async fn a_killed_server_on_postgres_loses_nothing_acknowledged_and_does_nothing
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_database_loses_nothing_acknowledged_and_its_server_goes_on() {
+    let _machine = MACHINE.read().await;
     // What a killed process gave to the kernel is not lost, so fsync would only make this slower.
     let Some(cluster) = Cluster::start(Fsync::Off, "") else { return };
     let store = cluster.create_database().await.url();

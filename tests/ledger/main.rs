@@ -20,6 +20,10 @@ mod rolling_restart;
 mod shared_database;
 
 use std::time::Duration;
+use tokio::sync::RwLock;
+
+/// Shared by all tests but the one that measures, which has it alone.
+static MACHINE: RwLock<()> = RwLock::const_new(());
 
 /// Longer than anything takes that goes well, so that a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! Moving from the embedded store to PostgreSQL, with the steps of `docs/stores.md`.
 
 use crate::{
+    MACHINE,
     process::{Server, run},
     support::postgres::Cluster,
     writers::Ledger,
@@ -9,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_moves_to_postgres_while_the_old_server_serves() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).display().to_string();

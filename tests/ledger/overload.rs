@@ -1,7 +1,7 @@
 //! A database that is asked for ten times as much as it can do: who is refused, and who goes on.
 
 use crate::{
-    PATIENCE,
+    MACHINE, PATIENCE,
     process::{Server, run},
     support::postgres::{Cluster, TestDatabase},
     writers::{payment, reason},
@@ -139,6 +139,7 @@ async fn slow_database(cluster: &Cluster) -> TestDatabase {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_cannot_do_it_all_does_what_it_can_and_the_others_are_told_to_come_again() {
+    let _machine = MACHINE.write().await;
     let Some(cluster) = Cluster::shared() else { return };
     let database = slow_database(cluster).await;
     let server = Server::start(&format!("{}&pool_size={CONNECTIONS}", database.url()));
@@ -191,7 +192,7 @@ async fn a_database_that_cannot_do_it_all_does_what_it_can_and_the_others_are_to
     assert!(overload.refused.len() > 7 * overload.answered.len(), "many more are refused than answered");
     assert!(answered_a_second * 10 >= at_capacity_a_second * 9, "the database does what it can");
     assert!(loaded <= 2 * quiet, "{loaded:?} and {quiet:?}");
-    // The server's processor has to refuse, besides, in a build for tests and beside other tests.
+    // The server's processor has to refuse, besides, in a build for tests.
     assert!(p99(&mut overload.refused) < quiet / 2 && p99(&mut health) < quiet / 2);
     // One in some of them reads the merchant's settings, before all who have not begun.
     assert!(p99(&mut buyers) < quiet / 2);

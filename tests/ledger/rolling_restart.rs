@@ -2,7 +2,7 @@
 //! health no call fails at all, and a client that knows nothing of health and repeats what failed gets every answer.
 
 use crate::{
-    PATIENCE,
+    MACHINE, PATIENCE,
     process::{Server, run, serve},
     support::postgres::Cluster,
     writers::{payment, reason},
@@ -190,6 +190,7 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_are_replaced_one_after_the_other_fail_no_call() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let database = cluster.create_database().await;
     run(&["migrate", "--store", &database.url()]);

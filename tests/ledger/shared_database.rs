@@ -1,7 +1,7 @@
 //! Two servers on one database are one service, and its health is the database's.
 
 use crate::{
-    PATIENCE,
+    MACHINE, PATIENCE,
     process::{Server, run, serve, waypost},
     support::postgres::{Cluster, Fsync, TestDatabase},
     writers::{payment, reason},
@@ -58,6 +58,7 @@ async fn resolve(server: &Channel, session_id: &str, wait: Duration) -> Result<R
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_on_one_server_ends_when_the_outcome_comes_to_the_other() {
+    let _machine = MACHINE.read().await;
     const AT_ONCE: Duration = Duration::from_secs(1);
     let Some(cluster) = Cluster::shared() else { return };
     let (_, servers) = two_servers(cluster).await;
@@ -87,6 +88,7 @@ async fn a_wait_on_one_server_ends_when_the_outcome_comes_to_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_creates_with_one_key_through_two_servers_make_one_session() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let (database, servers) = two_servers(cluster).await;
     // A connection carries 256 calls at once, so that all are sent at once over 40.
@@ -122,6 +124,7 @@ async fn ten_thousand_creates_with_one_key_through_two_servers_make_one_session(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn origins_that_one_server_tightened_bind_the_other_in_time() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let (_, servers) = two_servers(cluster).await;
     let (one, other) = (servers[0].connect().await, servers[1].connect().await);
@@ -163,6 +166,7 @@ async fn origins_that_one_server_tightened_bind_the_other_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_one_server_acknowledged_is_what_the_other_answers() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let (_, servers) = two_servers(cluster).await;
     let servers = [servers[0].connect().await, servers[1].connect().await];
@@ -184,6 +188,7 @@ async fn an_outcome_that_one_server_acknowledged_is_what_the_other_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_follows_the_database() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::start(Fsync::Off, "") else { return };
     let store = cluster.create_database().await.url();
     run(&["migrate", "--store", &store]);
@@ -219,6 +224,7 @@ async fn health_follows_the_database() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_migrate_at_once_make_one_schema() {
+    let _machine = MACHINE.read().await;
     let Some(cluster) = Cluster::shared() else { return };
     let database = cluster.create_database().await;
     let store = database.url();
