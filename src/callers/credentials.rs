@@ -4,6 +4,7 @@ use super::{Caller, Entry, Problems, Proof, SecretDigest, limits};
 use crate::{
     model::Timestamp,
     server::{PeerName, PeerNames},
+    telemetry::metrics::CREDENTIALS_EXPIRE_TIME,
 };
 use std::{fs::File, io::Read, path::Path, sync::Arc, time::SystemTime};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -37,7 +38,7 @@ impl Credentials {
             return Err(format!("is larger than {} bytes", limits::FILE_BYTES));
         }
         let read = Self::read(&text, before).map_err(|problems| problems.to_string())?;
-        read.tell_expired();
+        read.tell_expiry();
         Ok(read)
     }
 
@@ -94,12 +95,18 @@ impl Credentials {
         (!expired).then_some(caller)
     }
 
-    /// Callers are not told that their credential has expired, so the log tells.
-    fn tell_expired(&self) {
+    /// Callers are not told that their credential has expired, so the log tells, and a metric when the next one will.
+    fn tell_expiry(&self) {
         let now = Timestamp::from(SystemTime::now());
-        for caller in self.0.iter().map(|credential| &credential.caller).filter(|caller| caller.expired_at(now)) {
-            tracing::warn!(credential = caller.name(), "a credential has expired");
+        let mut next = None;
+        for caller in self.0.iter().map(|credential| &credential.caller) {
+            if caller.expired_at(now) {
+                tracing::warn!(credential = caller.name(), "a credential has expired");
+            } else {
+                next = next.into_iter().chain(caller.expire_time).min();
+            }
         }
+        CREDENTIALS_EXPIRE_TIME.set([], next.map(SystemTime::from));
     }
 }
 

@@ -151,7 +151,7 @@ impl TlsFiles {
     /// Peers that refuse the certificate do not tell us, so the log and a metric tell.
     fn tell_expiry(&self, listener: Listener) {
         let Some(not_after) = not_after(&self.certificate) else { return };
-        CERTIFICATE_NOT_AFTER.set([listener as usize], not_after);
+        CERTIFICATE_NOT_AFTER.set([listener as usize], Some(not_after));
         match not_after.duration_since(SystemTime::now()) {
             Ok(left) if left >= EXPIRY_WARNING => {}
             Ok(left) => {

@@ -145,9 +145,10 @@ impl<const N: usize> Moments<N> {
         Self { about, seconds: [const { AtomicU64::new(0) }; N] }
     }
 
-    /// From now on that moment is told.
-    pub fn set<const L: usize>(&self, labels: [usize; L], moment: SystemTime) {
-        let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    /// From now on that moment is told, or none.
+    pub fn set<const L: usize>(&self, labels: [usize; L], moment: Option<SystemTime>) {
+        let since_1970 = moment.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok());
+        let seconds = since_1970.map_or(0, |since| since.as_secs());
         self.seconds[self.about.row(labels)].store(seconds, Ordering::Relaxed);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 use tonic::Code;
 
 /// All of them, in the order in which they are told.
-pub static ALL: [&dyn Metric; 37] = [
+pub static ALL: [&dyn Metric; 38] = [
     &CALLS,
     &CALL_DURATION,
     &STREAMS_OPEN,
@@ -47,6 +47,7 @@ pub static ALL: [&dyn Metric; 37] = [
     &CONNECTIONS_REFUSED,
     &CONNECTIONS_ENDED,
     &CERTIFICATE_NOT_AFTER,
+    &CREDENTIALS_EXPIRE_TIME,
     &LOG_LINES_DROPPED,
     &READY,
     &BUILD_INFO,
@@ -299,6 +300,14 @@ pub static CERTIFICATE_NOT_AFTER: Moments<{ LISTENERS.len() }> = Moments::new(Ab
     name: "waypost_tls_certificate_not_after_seconds",
     help: "Until when the certificate in use is valid, in seconds since 1970, by listener. A listener without one has none.",
     labels: &[LISTENER],
+});
+
+/// When a caller is refused, if nobody does anything.
+pub static CREDENTIALS_EXPIRE_TIME: Moments<1> = Moments::new(About {
+    name: "waypost_credentials_expire_time_seconds",
+    help: "When the first of the credentials expires, in seconds since 1970, those left out that had expired when their \
+           file was last read. None if no other expires.",
+    labels: &[],
 });
 
 // The process.

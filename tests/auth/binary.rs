@@ -4,7 +4,8 @@ use crate::served::{ADMIN, PATIENCE, admin, entry};
 use expect_test::expect;
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::Instant,
@@ -52,6 +53,14 @@ impl Server {
             }
         };
         Self { process, addr, dir, stdout }
+    }
+
+    /// Where it serves metrics.
+    fn ops(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("text");
+        let url = line.trim().strip_prefix("ops").expect("the operations listener").trim();
+        url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned()
     }
 
     fn credentials(&self) -> PathBuf {
@@ -117,6 +126,31 @@ fn commands_show_the_secret_of_a_file_or_of_the_environment() {
         reason: PERMISSION_DENIED
     "#]]
     .assert_eq(&stderr(&denied));
+}
+
+#[test]
+fn a_metric_tells_when_the_next_credential_expires() {
+    let expiring =
+        |name: &str, year: u32| entry(name, "[\"m1\"]", "[\"read\"]") + &format!("expires = {year}-01-01T00:00:00Z\n");
+    let credentials = admin() + &expiring("later", 2996) + &expiring("next", 2995) + &expiring("over", 2020);
+    let mut server = Server::start(&credentials, &["--ops-addr", "127.0.0.1:0"]);
+    let ops = server.ops();
+    let told = || -> Option<f64> {
+        let mut stream = TcpStream::connect(&ops).expect("connected");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let value = answer.lines().find_map(|line| line.strip_prefix("waypost_credentials_expire_time_seconds "));
+        value.map(|value| value.parse().expect("a number"))
+    };
+    let beginning_of_2995 = 32_345_913_600.0;
+    assert_eq!(told(), Some(beginning_of_2995));
+    // Told as soon as the file is read again, and not at all when nothing expires.
+    fs::write(server.credentials(), admin()).expect("written");
+    let began = Instant::now();
+    while told().is_some() {
+        assert!(began.elapsed() < PATIENCE, "{:?}", told());
+    }
 }
 
 #[test]
