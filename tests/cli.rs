@@ -680,7 +680,7 @@ mod merchants {
         assert_eq!(server.run(&set).code, Some(0));
         let stale = ["merchant", "set", "demo", "--name", "Bea", "--etag", etag.as_str().unwrap()];
         server.run(&stale).check(&expect![[r#"
-            stderr: waypost: the merchant changed since this etag was read: read it again and apply the change to that
+            stderr: waypost: this etag is not that of now: read the merchant again, apply the change to that, and give its etag back as it is
             reason: ETAG_MISMATCH
             exit code 1
         "#]]);

@@ -138,7 +138,7 @@ pub enum Error {
     #[error("the caller may not vouch for an outcome")]
     MayNotVouch,
     /// The merchant is not in the state that the caller read.
-    #[error("the merchant changed since its etag was read")]
+    #[error("the etag is not that of the merchant now")]
     EtagMismatch,
     /// Returns were to be signed, and there are no keys for it.
     #[error("there are no keys to sign returns with")]

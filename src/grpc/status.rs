@@ -75,7 +75,7 @@ pub fn to_status(failed: Error) -> Status {
         Error::EtagMismatch => error(
             Code::Aborted,
             ErrorReason::EtagMismatch,
-            "the merchant changed since this etag was read: read it again and apply the change to that",
+            "this etag is not that of now: read the merchant again, apply the change to that, and give its etag back as it is",
         ),
         Error::NoSigningKeys => error(
             Code::FailedPrecondition,

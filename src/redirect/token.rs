@@ -174,7 +174,7 @@ pub enum Verdict {
     Valid,
     /// There is none.
     Missing,
-    /// Not as we make them, or changed.
+    /// Not as we make them, or changed, or contradicted by its URL.
     Altered,
     /// Names a key that is not in the set.
     UnknownKey,

@@ -102,12 +102,14 @@ async fn settings(channel: &Channel) {
         return_urls: Some(ReturnUrls { success: format!("http://{}.example.com/", tell("host")), ..urls("refused") }),
         allowed_origins: vec![tell("origin")],
         app_schemes: vec![tell("scheme://")],
-        etag: tell("etag"),
         ..merchant
     };
     let refused = admin.update_merchant(update(&bad, &["return_urls", "allowed_origins", "app_schemes"])).await;
     assert_eq!(refused.expect_err("bad").code(), Code::InvalidArgument);
     assert!(admin.update_merchant(update(&bad, &[&tell("path")])).await.is_err());
+    let stale = Merchant { etag: tell("etag"), ..kept };
+    let refused = admin.update_merchant(update(&stale, &["name"])).await;
+    assert_eq!(refused.expect_err("stale").code(), Code::Aborted);
 }
 
 fn urls(place: &str) -> ReturnUrls {
