@@ -1,5 +1,9 @@
 //! The log's line for each call, request ids and traces, as callers and collectors of the real binary meet them.
 
+#[path = "support/metrics.rs"]
+mod metrics;
+
+use metrics::metrics;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -303,14 +307,7 @@ async fn a_log_that_nobody_takes_holds_up_no_call_and_says_what_it_lost() {
     let mut stdout = BufReader::new(process.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let mut said = |word: &str| stdout.find_map(|line| Some(line.trim().strip_prefix(word)?.trim().to_owned()));
     let (grpc, ops) = (said("gRPC").expect("its address"), said("ops").expect("its address"));
-    let ops = ops.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
-    let dropped = || {
-        let mut stream = TcpStream::connect(&ops).expect("connected");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer.lines().find_map(|line| line.strip_prefix("waypost_log_lines_dropped_total ")?.parse::<f64>().ok())
-    };
+    let dropped = || metrics(&ops).get("waypost_log_lines_dropped_total").copied();
     // More than the pipe and the queue hold together: half a kilobyte each.
     let channel = Channel::from_shared(format!("http://{grpc}")).expect("a URL").connect().await.expect("connected");
     let began = Instant::now();

@@ -1,5 +1,9 @@
 //! The operations listener of the real binary: what is counted is what happened, and ready is who can serve.
 
+#[path = "support/metrics.rs"]
+mod metrics;
+
+use metrics::metrics;
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -74,17 +78,8 @@ impl Server {
         get(&self.ops, path, "*/*")
     }
 
-    /// Every number that is told, by its name with its labels.
     fn metrics(&self) -> BTreeMap<String, f64> {
-        let (status, body) = self.ask("/metrics");
-        assert_eq!(status, 200);
-        let lines = body.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .map(|line| {
-                let (series, value) = line.rsplit_once(' ').expect("a value");
-                (series.to_owned(), value.parse().expect("a number"))
-            })
-            .collect()
+        metrics(&format!("http://{}/metrics", self.ops))
     }
 
     /// Waits until it says that.

@@ -98,14 +98,12 @@ impl Credentials {
     /// Callers are not told that their credential has expired, so the log tells, and a metric when the next one will.
     fn tell_expiry(&self) {
         let now = Timestamp::from(SystemTime::now());
-        let mut next = None;
-        for caller in self.0.iter().map(|credential| &credential.caller) {
-            if caller.expired_at(now) {
-                tracing::warn!(credential = caller.name(), "a credential has expired");
-            } else {
-                next = next.into_iter().chain(caller.expire_time).min();
-            }
+        let callers = self.0.iter().map(|credential| &credential.caller);
+        let (expired, standing): (Vec<_>, Vec<_>) = callers.partition(|caller| caller.expired_at(now));
+        for caller in expired {
+            tracing::warn!(credential = caller.name(), "a credential has expired");
         }
+        let next = standing.into_iter().filter_map(|caller| caller.expire_time).min();
         CREDENTIALS_EXPIRE_TIME.set([], next.map(SystemTime::from));
     }
 }

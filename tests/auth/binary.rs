@@ -1,11 +1,13 @@
 //! The binary with a credentials file: what it refuses, what it reads again, what it logs, and what its commands send.
 
-use crate::served::{ADMIN, PATIENCE, admin, entry};
+use crate::{
+    metrics::metrics,
+    served::{ADMIN, PATIENCE, admin, entry},
+};
 use expect_test::expect;
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::Instant,
@@ -55,12 +57,11 @@ impl Server {
         Self { process, addr, dir, stdout }
     }
 
-    /// Where it serves metrics.
+    /// The URL of its metrics, which is said after the others.
     fn ops(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("text");
-        let url = line.trim().strip_prefix("ops").expect("the operations listener").trim();
-        url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned()
+        line.trim().strip_prefix("ops").expect("the operations listener").trim().to_owned()
     }
 
     fn credentials(&self) -> PathBuf {
@@ -135,14 +136,7 @@ fn a_metric_tells_when_the_next_credential_expires() {
     let credentials = admin() + &expiring("later", 2996) + &expiring("next", 2995) + &expiring("over", 2020);
     let mut server = Server::start(&credentials, &["--ops-addr", "127.0.0.1:0"]);
     let ops = server.ops();
-    let told = || -> Option<f64> {
-        let mut stream = TcpStream::connect(&ops).expect("connected");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let value = answer.lines().find_map(|line| line.strip_prefix("waypost_credentials_expire_time_seconds "));
-        value.map(|value| value.parse().expect("a number"))
-    };
+    let told = || metrics(&ops).get("waypost_credentials_expire_time_seconds").copied();
     let beginning_of_2995 = 32_345_913_600.0;
     assert_eq!(told(), Some(beginning_of_2995));
     // Told as soon as the file is read again, and not at all when nothing expires.

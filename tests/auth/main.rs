@@ -3,5 +3,7 @@
 mod absence;
 mod binary;
 mod every_rpc;
+#[path = "../support/metrics.rs"]
+mod metrics;
 mod reload;
 mod served;

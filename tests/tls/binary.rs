@@ -2,11 +2,12 @@
 
 use crate::{
     certificates::Authority,
+    metrics::metrics,
     served::{PATIENCE, Peer},
 };
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
@@ -68,12 +69,11 @@ impl Server {
         Self { process, grpc, pages, stdout }
     }
 
-    /// The address of the operations listener, which is said after the others.
+    /// The URL of its metrics, which is said after the others.
     fn ops(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("text");
-        let url = line.trim().strip_prefix("ops").expect("the operations listener").trim();
-        url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned()
+        line.trim().strip_prefix("ops").expect("the operations listener").trim().to_owned()
     }
 }
 
@@ -137,20 +137,14 @@ fn metrics_tell_until_when_the_certificate_in_use_is_valid() {
     let mut server = Server::start(dir.path(), &tls);
     let ops = server.ops();
     let told = || -> Vec<(String, f64)> {
-        let mut stream = std::net::TcpStream::connect(&ops).expect("connected");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let lines = answer.lines().filter_map(|line| line.strip_prefix("waypost_tls_certificate_not_after_seconds{"));
-        lines
-            .map(|line| {
-                let (labels, value) = line.split_once("} ").expect("a value");
-                (labels.to_owned(), value.parse().expect("a number"))
-            })
-            .collect()
+        let is_told = |series: &str| series.starts_with("waypost_tls_certificate_not_after_seconds");
+        metrics(&ops).into_iter().filter(|(series, _)| is_told(series)).collect()
     };
     let beginning_of_2020 = 1_577_836_800.0;
-    assert_eq!(told(), [(r#"listener="pages""#.to_owned(), beginning_of_2020)]);
+    assert_eq!(
+        told(),
+        [(r#"waypost_tls_certificate_not_after_seconds{listener="pages"}"#.to_owned(), beginning_of_2020)]
+    );
     // The one that replaces it is told as soon as it is in use.
     authority.server().write(dir.path(), "pages");
     let began = std::time::Instant::now();

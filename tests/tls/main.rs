@@ -4,5 +4,7 @@ mod binary;
 mod certificates;
 mod handshakes;
 mod identities;
+#[path = "../support/metrics.rs"]
+mod metrics;
 mod reload;
 mod served;
