@@ -16,7 +16,7 @@ use support::{
     fixture::{Fixture, InFile, InMemory},
 };
 use waypost::{
-    model::{Kind, Outcome, Session},
+    model::{Kind, Outcome, Session, Timestamp},
     store::{
         Created, MemoryStore, Record, RedbStore, Replaced, Store, StoreError,
         export::{ExportError, Summary, Totals, export, import},
@@ -234,6 +234,46 @@ async fn a_check_finds_a_key_or_an_end_without_its_session() {
     .await;
     assert!(report.named.iter().any(|problem| problem.contains("leads to no session")), "{:?}", report.named);
     assert!(report.named.iter().any(|problem| problem.contains("at a wrong time")), "{:?}", report.named);
+}
+
+/// A file whose session with the key `k3` cannot be read, and that session.
+async fn unreadable(directory: &tempfile::TempDir) -> (RedbStore, Session) {
+    let file = file_in(directory);
+    let store = RedbStore::open(&file, Options::default()).expect("opened");
+    let session = fill(&store).await.swap_remove(3);
+    store.close().await.expect("closed");
+    drop(store);
+    tamper(&file, |transaction| {
+        let over_at = session.over_at().as_micros();
+        transaction.open_table(SESSIONS)?.insert(&id_of(&session), (1, over_at, &b"{\"session_id\":"[..]))?;
+        Ok(())
+    });
+    (RedbStore::open(&file, Options::default()).expect("opened"), session)
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_holds_up_no_other_that_is_over_and_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, session) = unreadable(&directory).await;
+    let cutoff = Timestamp::from_micros(i64::MAX);
+    let mut removed = 0;
+    let error = loop {
+        // One at a time, so that the one which stays is the next again and again.
+        match store.remove_over(cutoff, 1).await {
+            Ok(number) => removed += number,
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!((removed, store.figures().sessions), (11, Some(1)));
+    assert!(error.contains("unreadable") && error.contains(&session.id.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn an_export_names_what_it_cannot_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, session) = unreadable(&directory).await;
+    let error = export(&store, &mut Vec::new()).await.expect_err("cannot be read").to_string();
+    assert!(error.contains("unreadable") && error.contains(&session.id.to_string()), "{error}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use url::{InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 use tokio::sync::mpsc;
 
 /// The contract. Every method is one atomic step; what it acknowledges is durable, on every store but memory.
@@ -203,6 +203,17 @@ pub enum StoreError {
     /// It holds something that it cannot have been given.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Names what it is about.
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(format!("{what}: {text}")),
+            Self::Overloaded => self,
+            Self::Corrupt(text) => Self::Corrupt(format!("{what}: {text}")),
+        }
+    }
 }
 
 /// What a create that found its key in use comes to.

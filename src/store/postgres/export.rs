@@ -12,15 +12,15 @@ use super::{
     failure::describe,
     record,
 };
-use std::{ops::ControlFlow, sync::Arc};
+use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 /// Rows under way at once.
 const TOGETHER: i32 = 128;
 
-const MERCHANTS: &str = "SELECT record FROM waypost_merchants";
-const SESSIONS: &str = "SELECT record FROM waypost_sessions";
+const MERCHANTS: &str = "SELECT merchant_id, record FROM waypost_merchants";
+const SESSIONS: &str = "SELECT session_id, record FROM waypost_sessions";
 
 /// Reads both tables until the end, until a record cannot be read, or until nobody receives any more.
 pub(super) async fn send_records(address: &Address, into: &mpsc::Sender<Record>) -> Result<(), StoreError> {
@@ -57,11 +57,18 @@ async fn send_table(
 }
 
 fn merchant(row: &Row) -> Result<Record, StoreError> {
-    read_merchant(record(row, 0)?).map(|merchant| Record::Merchant(Arc::new(merchant)))
+    let merchant = read_merchant(record(row, 1)?).map_err(|error| error.about(format_args!("merchant {}", id(row))))?;
+    Ok(Record::Merchant(Arc::new(merchant)))
 }
 
 fn session(row: &Row) -> Result<Record, StoreError> {
-    read_session(record(row, 0)?).map(|session| Record::Session(Arc::new(session)))
+    let session = read_session(record(row, 1)?).map_err(|error| error.about(id(row)))?;
+    Ok(Record::Session(Arc::new(session)))
+}
+
+/// Whose row it is.
+fn id(row: &Row) -> Cow<'_, str> {
+    String::from_utf8_lossy(record(row, 0).unwrap_or_default())
 }
 
 fn lost(error: tokio_postgres::Error) -> StoreError {

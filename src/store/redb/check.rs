@@ -2,7 +2,7 @@
 
 use super::{
     open_file, refusal,
-    tables::{self, IdBytes, KEYS, MERCHANTS, META, OVER, SESSIONS},
+    tables::{self, KEYS, MERCHANTS, META, OVER, SESSIONS},
     unreadable,
 };
 use crate::{
@@ -83,7 +83,7 @@ fn check_sessions(transaction: &ReadTransaction, report: &mut Report) -> Result<
                 continue;
             }
             Err(error) => {
-                report.add(format_args!("{}: {error}", name(id)));
+                report.add(format_args!("{}: {error}", tables::name(id)));
                 continue;
             }
         };
@@ -140,7 +140,7 @@ fn check_indexes(transaction: &ReadTransaction, report: &mut Report) -> Result<(
         let entry = entry?.0;
         let (over_at, id) = entry.value();
         if sessions.get(id)?.is_none_or(|value| value.value().1 != over_at) {
-            report.add(format_args!("{} is among those that will be over at a wrong time", name(id)));
+            report.add(format_args!("{} is among those that will be over at a wrong time", tables::name(id)));
         }
     }
     if over.len()? != sessions.len()? {
@@ -151,8 +151,4 @@ fn check_indexes(transaction: &ReadTransaction, report: &mut Report) -> Result<(
 
 fn key_of(session: &Session) -> Option<(&str, u8, &str)> {
     Some((session.merchant_id.as_str(), tables::code(session.id.kind()), session.key()?))
-}
-
-fn name(id: &IdBytes) -> String {
-    tables::read_id(id).map_or_else(|| format!("a session with the key {id:02x?}"), |id| id.to_string())
 }

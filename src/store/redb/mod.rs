@@ -96,11 +96,7 @@ struct Shared {
 impl RedbStore {
     /// Opens the file, or makes it. That takes no longer for a large file, nor after a crash.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        let named = |error: StoreError| match error {
-            StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
-            StoreError::Corrupt(text) => StoreError::Corrupt(format!("{}: {text}", path.display())),
-            StoreError::Overloaded => error,
-        };
+        let named = |error: StoreError| error.about(path.display());
         if !path.exists() {
             make_file(path).map_err(named)?;
         }
@@ -201,13 +197,17 @@ impl Shared {
         // One read transaction is one moment. The writer goes on; the file keeps the old pages until this ends.
         let transaction = self.begin_read()?;
         for entry in transaction.open_table(tables::MERCHANTS).map_err(unreadable)?.iter().map_err(unreadable)? {
-            let merchant = record::read_merchant(entry.map_err(unreadable)?.1.value().1)?;
+            let (id, value) = entry.map_err(unreadable)?;
+            let merchant = record::read_merchant(value.value().1)
+                .map_err(|error| error.about(format_args!("merchant {}", id.value())))?;
             if into.blocking_send(Record::Merchant(merchant.into())).is_err() {
                 return Ok(());
             }
         }
         for entry in transaction.open_table(tables::SESSIONS).map_err(unreadable)?.iter().map_err(unreadable)? {
-            let session = record::read_session(entry.map_err(unreadable)?.1.value().2)?;
+            let (id, value) = entry.map_err(unreadable)?;
+            let session =
+                record::read_session(value.value().2).map_err(|error| error.about(tables::name(id.value())))?;
             if into.blocking_send(Record::Session(session.into())).is_err() {
                 return Ok(());
             }

@@ -58,6 +58,11 @@ pub fn read_id(bytes: &IdBytes) -> Option<SessionId> {
     Some(SessionId::new(kind, Uuid::from_bytes(uuid)))
 }
 
+/// How people are told of an id, whatever stands there.
+pub fn name(id: &IdBytes) -> String {
+    read_id(id).map_or_else(|| format!("a session with the key {id:02x?}"), |id| id.to_string())
+}
+
 /// The last key in [`OVER`] of sessions that were over at `cutoff`.
 pub const fn over_until(cutoff: Timestamp) -> (i64, &'static IdBytes) {
     (cutoff.as_micros(), &[u8::MAX; 17])

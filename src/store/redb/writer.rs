@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     model::{Kind, Merchant, Session, SessionId, Timestamp},
-    store::{Created, Imported, Replaced, StoreError, compare_with_first, id_in_use, is_same_session, record},
+    store::{
+        Created, Imported, Replaced, StoreError, compare_with_first, id_in_use, is_same_session,
+        record::{self, KeyOwner},
+    },
     telemetry::metrics::{STORE_COMMIT_DURATION, STORE_COMMIT_WRITES},
 };
 use redb::{Durability, ReadableTable, Table, WriteTransaction};
@@ -266,35 +269,42 @@ impl<'t> Tables<'t> {
         Ok(Replaced::Done)
     }
 
+    /// One that cannot be read stays, as it does not tell its key, and holds up no other. It is told once none else is left.
     fn remove_over(&mut self, cutoff: Timestamp, limit: usize) -> Decided<Vec<SessionId>> {
-        let mut due = Vec::new();
-        for entry in self.over.range(..=tables::over_until(cutoff))?.take(limit) {
+        let (mut due, mut unreadable) = (Vec::new(), None);
+        for entry in self.over.range(..=tables::over_until(cutoff))? {
+            if due.len() == limit {
+                break;
+            }
             let key = entry?.0;
             let (over_at, id) = key.value();
-            due.push((over_at, *id));
-        }
-        let mut removed = Vec::new();
-        // All are read before one is removed, so that an unreadable one stops this while nothing is written.
-        let mut keys = Vec::new();
-        for (_, id) in &due {
-            let owner = self.sessions.get(id)?.map(|value| record::read_key_owner(value.value().2)).transpose();
-            match (owner, tables::read_id(id)) {
-                (Ok(Some(owner)), Some(known)) => {
-                    keys.extend(owner.idempotency.map(|key| (owner.merchant_id, known.kind(), key.key)));
-                    removed.push(known);
-                }
-                (Err(error), _) => return Ok(Err(error)),
-                (Ok(None), _) | (_, None) => return Ok(Err(StoreError::Corrupt("an end without its session".into()))),
+            match self.read_over(id)? {
+                Ok((known, key)) => due.push((over_at, known, key)),
+                Err(error) => unreadable = unreadable.or(Some(error.about(tables::name(id)))),
             }
         }
-        for (over_at, id) in &due {
-            self.sessions.remove(id)?;
-            self.over.remove((*over_at, id))?;
+        if let (Some(error), []) = (unreadable, &*due) {
+            return Ok(Err(error));
         }
-        for (merchant, kind, key) in keys {
-            self.keys.remove(key_of(merchant.as_str(), kind, key.as_str()))?;
+        let mut removed = Vec::with_capacity(due.len());
+        for (over_at, id, owner) in due {
+            let bytes = tables::id_bytes(id);
+            self.sessions.remove(&bytes)?;
+            self.over.remove((over_at, &bytes))?;
+            if let Some(key) = owner.idempotency {
+                self.keys.remove(key_of(owner.merchant_id.as_str(), id.kind(), key.key.as_str()))?;
+            }
+            removed.push(id);
         }
         Ok(Ok(removed))
+    }
+
+    /// What has to be known of a session that is to be removed.
+    fn read_over(&self, id: &IdBytes) -> Decided<(SessionId, KeyOwner)> {
+        let Some((known, value)) = tables::read_id(id).zip(self.sessions.get(id)?) else {
+            return Ok(Err(StoreError::Corrupt("an end without its session".into())));
+        };
+        Ok(record::read_key_owner(value.value().2).map(|owner| (known, owner)))
     }
 
     fn import_session(&mut self, session: &Session, text: &str) -> Decided<Imported> {
