@@ -241,6 +241,8 @@ async fn every_fault_of_a_request_has_its_reason() {
     ] {
         let status = fails(&server, path, &headers, body).await;
         assert_eq!(reason(&status), expected(code, name), "{path} {headers:?}: {status:?}");
+        let violations = status.get_details_bad_request().map_or(0, |bad| bad.field_violations.len());
+        assert_eq!(violations, usize::from(code == Code::InvalidArgument), "{path} {headers:?}: {status:?}");
     }
 }
 
@@ -422,6 +424,34 @@ async fn reflection_knows_the_services_and_the_details_of_errors() {
         let answer = answers.message().await.unwrap().unwrap().message_response;
         assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{symbol}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn errors_of_the_standard_services_have_a_reason_too() {
+    use tonic_reflection::pb::{v1, v1::server_reflection_request::MessageRequest::FileContainingSymbol, v1alpha};
+    let server = Running::start_default();
+    let mut health = HealthClient::new(server.channel().await);
+    let unknown = HealthCheckRequest { service: "no.such.Service".into() };
+    let checked = health.check(unknown.clone()).await.unwrap_err();
+    let watched = health.watch(unknown).await.unwrap_err();
+    for status in [checked, watched] {
+        assert_eq!(reason(&status), expected(Code::NotFound, "NAME_NOT_FOUND"));
+    }
+    let unknown = "no.such.Service".to_owned();
+    let mut reflection = v1::server_reflection_client::ServerReflectionClient::new(server.channel().await);
+    for (message_request, code, name) in [
+        (Some(FileContainingSymbol(unknown.clone())), Code::NotFound, "NAME_NOT_FOUND"),
+        (None, Code::InvalidArgument, "MALFORMED_MESSAGE"),
+    ] {
+        let request = v1::ServerReflectionRequest { message_request, ..Default::default() };
+        let mut answers = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+        assert_eq!(reason(&answers.message().await.unwrap_err()), expected(code, name));
+    }
+    let mut reflection = v1alpha::server_reflection_client::ServerReflectionClient::new(server.channel().await);
+    let message_request = Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(unknown));
+    let request = v1alpha::ServerReflectionRequest { message_request, ..Default::default() };
+    let mut answers = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    assert_eq!(reason(&answers.message().await.unwrap_err()), expected(Code::NotFound, "NAME_NOT_FOUND"));
 }
 
 #[tokio::test]

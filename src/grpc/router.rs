@@ -3,7 +3,12 @@
 //! The generated services are called as they are: no routing table, and no allocation beside the future that they
 //! allocate themselves.
 
-use super::{Health, layers::Response, limits::MAX_REQUEST_BYTES, status};
+use super::{
+    Health,
+    layers::{Response, foreign::explain_at_the_end},
+    limits::MAX_REQUEST_BYTES,
+    status,
+};
 use crate::{
     proto::{
         self,
@@ -23,7 +28,7 @@ use std::{
 };
 use tonic::{Code, codegen::BoxFuture};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
-use tower::{Service, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 /// The services of this server.
 pub struct Router<R, M> {
@@ -53,12 +58,8 @@ impl<R: RedirectService, M: MerchantService> Router<R, M> {
             merchant: MerchantServiceServer::new(merchant).max_decoding_message_size(MAX_REQUEST_BYTES),
             health: health.server().max_decoding_message_size(MAX_REQUEST_BYTES),
             reflection: Some([
-                BoxCloneSyncService::new(
-                    descriptors().build_v1().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
-                ),
-                BoxCloneSyncService::new(
-                    descriptors().build_v1alpha().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES),
-                ),
+                reflection(descriptors().build_v1().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES)),
+                reflection(descriptors().build_v1alpha().expect(readable).max_decoding_message_size(MAX_REQUEST_BYTES)),
             ]),
         }
     }
@@ -101,6 +102,15 @@ impl<R, M> Clone for Router<R, M> {
             reflection: self.reflection.clone(),
         }
     }
+}
+
+fn reflection<S>(service: S) -> Reflection
+where
+    S: Service<Request<RequestBody>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(service.map_response(explain_at_the_end))
 }
 
 /// `/package.Service/Method` -> `package.Service`; empty when the path has another form.

@@ -107,6 +107,14 @@ pub fn to_status(failed: Error) -> Status {
     }
 }
 
+/// What was sent is no message. No field of it is known.
+pub fn malformed(message: impl Into<String>) -> Status {
+    let message = message.into();
+    let mut details = details(ErrorReason::MalformedMessage);
+    details.add_bad_request_violation("", cut(&message, DESCRIPTION_BYTES));
+    Status::with_error_details(Code::InvalidArgument, cut_encoded(&message), details)
+}
+
 /// All violations at once. The reason is the specific one if a violation has one.
 fn invalid(violations: &Violations) -> Status {
     let reason_of = |rule| match rule {

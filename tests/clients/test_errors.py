@@ -87,6 +87,7 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(channel, stub_client)
         call(b"\xff\xff\xff", timeout=60)
     error = stub_client.failed(failed.value)
     assert (error.code, error.reason) == ("invalid_argument", "MALFORMED_MESSAGE")
+    assert set(error.violations) == {""}, "no field is known"
 
 
 def test_a_repeated_key_replays_the_first_answer(client, seed):

@@ -16,10 +16,11 @@ def test_the_server_and_each_service_are_serving(channel, service):
     assert health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60).status == SERVING
 
 
-def test_a_service_that_does_not_exist_is_not_found(channel):
+def test_a_service_that_does_not_exist_is_not_found(channel, stub_client):
     with pytest.raises(grpc.RpcError) as failed:
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="no.such"), timeout=60)
-    assert failed.value.code() == grpc.StatusCode.NOT_FOUND
+    error = stub_client.failed(failed.value)
+    assert (error.code, error.reason) == ("not_found", "NAME_NOT_FOUND")
 
 
 def test_watchers_hear_of_a_stop_before_it_happens(tmp_path):

@@ -1,8 +1,8 @@
 //! Turns the errors that tonic makes by itself into ours, so that every error of a call has a reason, and answers
 //! what is not gRPC at all with an HTTP status.
 //!
-//! Our own errors carry details and pass unchanged. So do the answers of the standard services (health says
-//! `NOT_FOUND` about a name it does not know), which are specified elsewhere.
+//! Our own errors carry details and pass unchanged. The errors of the standard services keep their code and text, which
+//! are specified elsewhere, and get a reason.
 
 use super::{Passed, Response};
 use crate::{
@@ -10,7 +10,9 @@ use crate::{
     proto::v1::ErrorReason,
 };
 use futures_util::future::{Either, ready};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body::Frame;
+use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
@@ -70,6 +72,22 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Explained<F> {
     }
 }
 
+/// The answers of a service that is not ours and ends them with errors of its own: each gets a reason.
+pub(in crate::grpc) fn explain_at_the_end(answers: Response) -> Response {
+    answers.map(|body| {
+        Body::new(body.map_frame(|frame| match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(explained(&trailers).unwrap_or(trailers)),
+            Err(frame) => frame,
+        }))
+    })
+}
+
+fn explained(trailers: &HeaderMap) -> Option<HeaderMap> {
+    let mut explained = HeaderMap::new();
+    explain(&Status::from_header_map(trailers)?)?.add_header(&mut explained).ok()?;
+    Some(explained)
+}
+
 /// `application/grpc` and its `+proto` and the like, but not `application/grpc-web`.
 fn is_grpc(content_type: &HeaderValue) -> bool {
     let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
@@ -95,6 +113,9 @@ const FAULTS_OF_THE_REQUEST: [&str; 4] = [
     "protocol error: received message with",
 ];
 
+/// What reflection says of a request without a question.
+const ASKS_NOTHING: &str = "invalid MessageRequest";
+
 /// What tonic says when the peer broke off. It has reset the stream and reads no answer.
 const BROKEN_OFF: &str = "h2 protocol error";
 
@@ -105,8 +126,10 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
         return None;
     }
     let mut own = match foreign.code() {
-        // Not an error; health's answer about an unknown name; the peer has gone.
-        Code::Ok | Code::NotFound | Code::Cancelled => return None,
+        // Not an error; the peer has gone.
+        Code::Ok | Code::Cancelled => return None,
+        // Health does not know the name of a service, or reflection that of something else.
+        Code::NotFound => status::error(Code::NotFound, ErrorReason::NameNotFound, text),
         Code::OutOfRange if text.contains("message length too large") => status::final_for_retries(status::error(
             Code::ResourceExhausted,
             ErrorReason::MessageTooLarge,
@@ -118,8 +141,10 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
         // An encoding that we do not know; the text names it.
         Code::Unimplemented => status::error(Code::Unimplemented, ErrorReason::MethodNotFound, text),
         Code::Internal if FAULTS_OF_THE_REQUEST.iter().any(|fault| text.starts_with(fault)) => {
-            let text = format!("the request is not a message of the method's type: {text}");
-            status::error(Code::InvalidArgument, ErrorReason::MalformedMessage, text)
+            status::malformed(format!("the request is not a message of the method's type: {text}"))
+        }
+        Code::InvalidArgument if text == ASKS_NOTHING => {
+            status::malformed(format!("the request asks for nothing: {text}"))
         }
         // Nobody makes these without details. If somebody does, it is a fault of ours that must be seen.
         Code::Unknown
@@ -147,6 +172,7 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic_types::StatusExt;
 
     #[test]
     fn only_grpc_is_grpc() {
@@ -163,8 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_of_a_standard_service_is_not_ours_to_change() {
-        assert!(explain(&Status::not_found("service not registered")).is_none());
+    fn the_error_of_a_standard_service_keeps_its_code_and_text_and_gets_a_reason() {
+        let own = explain(&Status::not_found("service not registered")).unwrap();
+        assert_eq!((own.code(), own.message()), (Code::NotFound, "service not registered"));
+        assert_eq!(own.get_details_error_info().unwrap().reason, "NAME_NOT_FOUND");
     }
 
     #[test]
