@@ -41,7 +41,7 @@ class CallFailed(Exception):
     def violations(self):
         """Field to description."""
         return {
-            violation["field"]: violation["description"]
+            violation.get("field", ""): violation["description"]
             for violation in self.details["BadRequest"]["field_violations"]
         }
 
