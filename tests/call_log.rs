@@ -2,15 +2,19 @@
 
 #[path = "support/metrics.rs"]
 mod metrics;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 
 use metrics::metrics;
+use process::Process;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -35,36 +39,24 @@ fn waypost(args: &[&str]) -> Command {
 
 /// A server that logs into a file.
 struct Server {
-    process: Child,
+    process: Process,
     grpc: String,
     pages: String,
     dir: TempDir,
-    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     fn start(args: &[&str]) -> Self {
         let dir = TempDir::new().expect("a directory");
         let log = File::create(dir.path().join("log")).expect("a log");
-        let mut process = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
-            .args(["--workers", "1", "--log-format", "json"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (mut grpc, mut pages) = (String::new(), String::new());
-        while pages.is_empty() {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["gRPC", addr] => grpc = addr.to_owned(),
-                ["pages", url] => pages = url.trim_start_matches("http://").to_owned(),
-                _ => {}
-            }
-        }
-        Self { process, grpc, pages, dir, stdout }
+        let mut process = Process::start(
+            waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
+                .args(["--workers", "1", "--log-format", "json"])
+                .args(args)
+                .stderr(log),
+        );
+        let (grpc, pages) = (process.said("gRPC"), process.said("pages").trim_start_matches("http://").to_owned());
+        Self { process, grpc, pages, dir }
     }
 
     async fn channel(&self) -> Channel {
@@ -84,10 +76,7 @@ impl Server {
 
     /// Every line that it logged, after it has ended.
     fn log(mut self) -> Vec<BTreeMap<String, Value>> {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
-        assert!(self.process.wait().expect("ended").success());
-        self.stdout.read_to_string(&mut String::new()).expect("text");
+        assert!(self.process.stop().success());
         let log = fs::read_to_string(self.dir.path().join("log")).expect("text");
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
     }
@@ -95,13 +84,6 @@ impl Server {
     /// The lines about calls.
     fn calls(self) -> Vec<BTreeMap<String, Value>> {
         self.log().into_iter().filter(|line| line["target"] == "waypost::calls").collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -298,15 +280,12 @@ async fn pages_without_a_line_answer_an_id_that_was_given_and_make_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_takes_holds_up_no_call_and_says_what_it_lost() {
-    let mut process = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--workers", "1"])
-        .args(["--ops-addr", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let mut stdout = BufReader::new(process.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let mut said = |word: &str| stdout.find_map(|line| Some(line.trim().strip_prefix(word)?.trim().to_owned()));
-    let (grpc, ops) = (said("gRPC").expect("its address"), said("ops").expect("its address"));
+    let mut process = Process::start(
+        waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--workers", "1"])
+            .args(["--ops-addr", "127.0.0.1:0"])
+            .stderr(Stdio::piped()),
+    );
+    let (grpc, ops) = (process.said("gRPC"), process.said("ops"));
     let dropped = || metrics(&ops).get("waypost_log_lines_dropped_total").copied();
     // More than the pipe and the queue hold together: half a kilobyte each.
     let channel = Channel::from_shared(format!("http://{grpc}")).expect("a URL").connect().await.expect("connected");
@@ -324,8 +303,6 @@ async fn a_log_that_nobody_takes_holds_up_no_call_and_says_what_it_lost() {
         assert!(began.elapsed() < 6 * PATIENCE, "nothing was dropped");
     }
     // Somebody reads again.
-    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let mut lines = BufReader::new(process.child.stderr.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("log lines were dropped")), "it never said that it lost lines");
-    process.kill().expect("killed");
-    process.wait().expect("ended");
 }

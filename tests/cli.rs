@@ -4,14 +4,15 @@
 //! environment of the tests' own process does not reach the commands.
 
 use expect_test::{Expect, expect};
+use process::Process;
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -22,6 +23,9 @@ use tracing::level_filters::STATIC_MAX_LEVEL;
 mod apply;
 #[path = "cli/manual.rs"]
 mod manual;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 #[path = "cli/told.rs"]
 mod told;
 
@@ -68,10 +72,8 @@ const BITGPT: &str = r#"{
 
 /// A server that ends with the test.
 struct Server {
-    process: Child,
+    process: Process,
     addr: String,
-    /// Kept so that the server's standard output stays open.
-    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -88,16 +90,9 @@ impl Server {
     }
 
     fn spawn_logging(command: &mut Command, log: impl Into<Stdio>) -> Self {
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let addr = loop {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "the server ended before it said where it listens");
-            if let Some(addr) = line.trim().strip_prefix("gRPC") {
-                break addr.trim().to_owned();
-            }
-        };
-        Self { process, addr, stdout }
+        let mut process = Process::start(command.stderr(log));
+        let addr = process.said("gRPC");
+        Self { process, addr }
     }
 
     /// A command that asks this server.
@@ -124,19 +119,6 @@ impl Server {
         // A command that refuses its options never reads it.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         Ran::from(child.wait_with_output().unwrap())
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().unwrap(), signal) }, 0);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -980,7 +962,7 @@ mod health {
     fn a_server_that_is_stopping_is_not_healthy_and_a_second_signal_ends_it() {
         let mut server = Server::start(&["--lame-duck", "1h"]);
         assert_eq!(server.run(&["healthcheck"]).code, Some(0));
-        server.signal(libc::SIGTERM);
+        server.process.signal(libc::SIGTERM);
         // The signal is on its way; until it arrives the server is healthy.
         let ran = loop {
             let ran = server.run(&["healthcheck"]);
@@ -992,8 +974,8 @@ mod health {
             stderr: waypost: the server is NOT_SERVING
             exit code 1
         "#]]);
-        server.signal(libc::SIGTERM);
-        assert_eq!(server.process.wait().unwrap().code(), Some(130));
+        server.process.signal(libc::SIGTERM);
+        assert_eq!(server.process.ended().code(), Some(130));
     }
 }
 
@@ -1013,8 +995,8 @@ mod store {
         let mut server = Server::start(&["--store", &url]);
         let id = server.create("payment", BITGPT);
         assert_eq!(server.run(&["record", &id, "success", "--payment-id", "7"]).code, Some(0));
-        server.process.kill().unwrap();
-        server.process.wait().unwrap();
+        server.process.signal(libc::SIGKILL);
+        server.process.ended();
         let server = Server::start(&["--store", &url]);
         let session = server.run(&["get", &id, "--json"]).json();
         assert_eq!(
@@ -1177,8 +1159,8 @@ mod serve {
         for signal in [libc::SIGTERM, libc::SIGINT] {
             let mut server = Server::sandbox();
             assert_eq!(server.run(&["healthcheck"]).code, Some(0));
-            server.signal(signal);
-            assert_eq!(server.process.wait().unwrap().code(), Some(0));
+            server.process.signal(signal);
+            assert_eq!(server.process.ended().code(), Some(0));
         }
     }
 
@@ -1188,7 +1170,7 @@ mod serve {
         let mut printed = String::new();
         // The last line of what is printed.
         while !printed.contains("resolve") {
-            assert_ne!(server.stdout.read_line(&mut printed).unwrap(), 0, "{printed}");
+            printed += &server.process.line().unwrap_or_else(|| panic!("{printed}"));
         }
         let line = |word: &str| printed.lines().find(|line| line.contains(word)).unwrap();
         // grpcurl is not needed for this: what it would send is sent, and where to is read.
@@ -1307,8 +1289,8 @@ mod serve {
         assert_eq!(opened(&server, &id, &format!("{link}x")), "HTTP/1.1 404 Not Found");
         let refused = order.replace("https://www.your-site.com/failure", "http://secret-host.example.com/");
         server.run_with_stdin(&["create", "order", "-", "--merchant", "demo"], &refused).failed(1, "INVALID_FIELD");
-        server.signal(libc::SIGTERM);
-        assert!(server.process.wait().unwrap().success());
+        server.process.signal(libc::SIGTERM);
+        assert!(server.process.ended().success());
 
         let log = fs::read_to_string(log).unwrap();
         assert!(

@@ -2,13 +2,17 @@
 
 #[path = "support/metrics.rs"]
 mod metrics;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 
 use metrics::metrics;
+use process::Process;
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -23,12 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that ends with the test.
 struct Server {
-    process: Child,
+    process: Process,
     grpc: String,
     pages: String,
     ops: String,
-    /// Kept, as a server whose standard output is closed would fail to write to it.
-    _stdout: BufReader<ChildStdout>,
 }
 
 fn waypost(args: &[&str]) -> Command {
@@ -41,22 +43,11 @@ impl Server {
     fn start(args: &[&str]) -> Self {
         let mut command = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"]);
         command.args(["--ops-addr", "127.0.0.1:0", "--workers", "2"]).args(args);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (mut grpc, mut pages, mut ops) = (String::new(), String::new(), String::new());
-        while ops.is_empty() {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["gRPC", addr] => grpc = addr.to_owned(),
-                ["pages", url] => pages = url.to_owned(),
-                ["ops", url] => ops = url.to_owned(),
-                _ => {}
-            }
-        }
+        let mut process = Process::start(command.stderr(Stdio::null()));
+        let [grpc, pages, ops] = ["gRPC", "pages", "ops"].map(|listener| process.said(listener));
         let ops = ops.strip_prefix("http://").and_then(|url| url.strip_suffix("/metrics")).expect("a URL").to_owned();
         let pages = pages.strip_prefix("http://").expect("a URL").to_owned();
-        Self { process, grpc, pages, ops, _stdout: stdout }
+        Self { process, grpc, pages, ops }
     }
 
     fn run(&self, args: &[&str], stdin: &str) -> Output {
@@ -93,18 +84,6 @@ impl Server {
             assert!(began.elapsed() < PATIENCE, "{path} went on saying {said}: {body}");
             thread::yield_now();
         }
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), signal) }, 0);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -272,7 +251,7 @@ fn a_server_that_serves_is_alive_and_ready_and_says_of_what() {
 #[test]
 fn a_server_that_drains_is_alive_and_not_ready_and_the_health_says_the_same() {
     let server = Server::start(&["--store", "memory:", "--lame-duck", "60s"]);
-    server.signal(libc::SIGTERM);
+    server.process.signal(libc::SIGTERM);
     let body = server.until("/readyz", 503);
     assert!(body.starts_with("not ready\n") && body.contains("FAIL drain: draining"), "{body}");
     assert_eq!(server.ask("/livez").0, 200);

@@ -1,14 +1,18 @@
 //! With the feature `otel`: calls as a collector of OpenTelemetry's protocol receives them.
 #![cfg(feature = "otel")]
 
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
+
+use process::Process;
 use prost::Message;
 use std::{
     convert::Infallible,
     future::{Future, ready},
-    io::{BufRead, BufReader},
     net::TcpListener,
     pin::Pin,
-    process::{Child, Command, Stdio},
+    process::Command,
     task::{Context, Poll},
     time::Duration,
 };
@@ -139,7 +143,7 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<ExportRequest>) {
 }
 
 struct Waypost {
-    process: Child,
+    process: Process,
     grpc: String,
 }
 
@@ -148,10 +152,9 @@ impl Waypost {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
         command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "off"]);
         command.args(["--store", "memory:", "--workers", "1", "--log", "warn"]).envs(variables.iter().copied());
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("started");
-        let stdout = BufReader::new(process.stdout.as_mut().expect("piped"));
-        let addr = stdout.lines().find_map(|line| Some(line.ok()?.trim().strip_prefix("gRPC")?.trim().to_owned()));
-        Self { process, grpc: addr.expect("it says where it listens") }
+        let mut process = Process::start(&mut command);
+        let grpc = process.said("gRPC");
+        Self { process, grpc }
     }
 
     async fn resolve(&self, traceparent: Option<String>) {
@@ -167,16 +170,7 @@ impl Waypost {
 
     /// Ends it, which sends what is left.
     fn stop(mut self) {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
-        assert!(self.process.wait().expect("ended").success());
-    }
-}
-
-impl Drop for Waypost {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        assert!(self.process.stop().success());
     }
 }
 

@@ -1,10 +1,14 @@
 //! What the server does when more is asked of it than it takes: who is refused, how, and who is not.
 
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
+
 use futures_util::future::join_all;
+use process::Process;
 use prost::Message;
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tokio::{task::JoinSet, time::timeout};
@@ -28,7 +32,8 @@ const MAX_WAITING: usize = 2_048;
 const CONNECTIONS: usize = 12;
 
 struct Server {
-    process: Child,
+    /// Ended with the test.
+    _process: Process,
     url: String,
 }
 
@@ -38,22 +43,13 @@ impl Server {
         command.env_clear().args(["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"]);
         command.args(["--ops-addr", "off"]);
         command.args(options);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
-        let stdout = BufReader::new(process.stdout.as_mut().expect("piped"));
-        let addr = stdout.lines().find_map(|line| Some(line.ok()?.trim().strip_prefix("gRPC")?.trim().to_owned()));
-        Self { process, url: format!("http://{}", addr.expect("it says where it listens")) }
+        let mut process = Process::start(command.stderr(Stdio::null()));
+        let url = format!("http://{}", process.said("gRPC"));
+        Self { _process: process, url }
     }
 
     async fn client(&self) -> RedirectServiceClient<Channel> {
         RedirectServiceClient::connect(self.url.clone()).await.expect("connected")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

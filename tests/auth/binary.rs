@@ -2,14 +2,14 @@
 
 use crate::{
     metrics::metrics,
+    process::Process,
     served::{ADMIN, PATIENCE, admin, entry},
 };
 use expect_test::expect;
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output},
     time::Instant,
 };
 use tempfile::TempDir;
@@ -27,11 +27,9 @@ fn text(path: &Path) -> &str {
 
 /// A server that logs into a file.
 struct Server {
-    process: Child,
+    process: Process,
     addr: String,
     dir: TempDir,
-    /// Kept, as a server whose standard output is closed would fail to write to it.
-    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -39,29 +37,14 @@ impl Server {
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("credentials.toml"), credentials).expect("written");
         let log = File::create(dir.path().join("log")).expect("a log");
-        let mut process = waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"])
-            .args(["--workers", "1", "--credentials-file", text(&dir.path().join("credentials.toml"))])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let addr = loop {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
-            if let Some(addr) = line.trim().strip_prefix("gRPC") {
-                break addr.trim().to_owned();
-            }
-        };
-        Self { process, addr, dir, stdout }
-    }
-
-    /// The URL of its metrics, which is said after the others.
-    fn ops(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("text");
-        line.trim().strip_prefix("ops").expect("the operations listener").trim().to_owned()
+        let mut process = Process::start(
+            waypost(&["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--store", "memory:"])
+                .args(["--workers", "1", "--credentials-file", text(&dir.path().join("credentials.toml"))])
+                .args(args)
+                .stderr(log),
+        );
+        let addr = process.said("gRPC");
+        Self { process, addr, dir }
     }
 
     fn credentials(&self) -> PathBuf {
@@ -84,19 +67,8 @@ impl Server {
 
     /// What it logged, after it has ended.
     fn log(mut self) -> String {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
-        assert!(self.process.wait().expect("ended").success());
-        self.stdout.read_to_string(&mut String::new()).expect("text");
+        assert!(self.process.stop().success());
         fs::read_to_string(self.dir.path().join("log")).expect("text")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -135,7 +107,7 @@ fn a_metric_tells_when_the_next_credential_expires() {
         |name: &str, year: u32| entry(name, "[\"m1\"]", "[\"read\"]") + &format!("expires = {year}-01-01T00:00:00Z\n");
     let credentials = admin() + &expiring("later", 2996) + &expiring("next", 2995) + &expiring("over", 2020);
     let mut server = Server::start(&credentials, &["--ops-addr", "127.0.0.1:0"]);
-    let ops = server.ops();
+    let ops = server.process.said("ops");
     let told = || metrics(&ops).get("waypost_credentials_expire_time_seconds").copied();
     let beginning_of_2995 = 32_345_913_600.0;
     assert_eq!(told(), Some(beginning_of_2995));

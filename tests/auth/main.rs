@@ -5,5 +5,8 @@ mod binary;
 mod every_rpc;
 #[path = "../support/metrics.rs"]
 mod metrics;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 mod reload;
 mod served;

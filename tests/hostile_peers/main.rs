@@ -16,6 +16,9 @@ mod headers;
 mod messages;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 mod readers;
 mod resets;
 mod server;

@@ -5,23 +5,22 @@ use crate::{
     bystander::full,
     cores::give_server_its_core,
     peer::{PREFACE, SETTINGS, frame},
+    process::Process,
 };
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 pub struct Server {
-    process: Child,
+    process: Process,
     pub addr: SocketAddr,
     log: tempfile::NamedTempFile,
-    /// Kept, as a server whose standard output is closed would fail to write to it.
-    _stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -49,16 +48,9 @@ impl Server {
         if full() {
             give_server_its_core(command);
         }
-        let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let addr = loop {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
-            if let Some(addr) = line.trim().strip_prefix("gRPC") {
-                break addr.trim().parse().expect("an address");
-            }
-        };
-        let server = Self { process, addr, log, _stdout: stdout };
+        let mut process = Process::start(command.stderr(stderr));
+        let addr = process.said("gRPC").parse().expect("an address");
+        let server = Self { process, addr, log };
         server.serves();
         server
     }
@@ -93,7 +85,7 @@ impl Server {
 
     /// Descriptors that are open now.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("running").count()
+        fs::read_dir(format!("/proc/{}/fd", self.process.child.id())).expect("running").count()
     }
 
     /// Ready once it has no more descriptors open than that.
@@ -107,7 +99,7 @@ impl Server {
 
     /// Processor time that its first thread, which accepts connections, has used so far.
     pub fn accepting_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.process.id())).expect("running");
+        let stat = fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.process.child.id())).expect("running");
         // Fields 14 and 15, in hundredths of a second; the name before them, in brackets, may have spaces.
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let ticks: u64 =
@@ -116,17 +108,9 @@ impl Server {
     }
 
     fn status(&self, field: &str) -> String {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("running");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).expect("running");
         let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
         line.split_whitespace().next().expect("a value").to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -8,6 +8,8 @@
 mod support {
     pub mod fixture;
     pub mod postgres;
+    #[allow(dead_code, reason = "shared with tests that do more")]
+    pub mod process;
 }
 
 mod process;

@@ -1,21 +1,20 @@
 //! `waypost` as processes of the test's own, on free ports, ended with the test.
 
+use crate::support::process::Process;
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{BufRead, BufReader, Read, Seek},
-    process::{Child, ChildStdout, Command, Stdio},
+    io::{Read, Seek},
+    process::{Command, Stdio},
 };
 use tonic::transport::{Channel, Endpoint};
 
 /// A running server.
 pub struct Server {
-    process: Child,
+    process: Process,
     addr: String,
     /// What it logs, shown when a test fails.
     log: File,
-    /// Kept so that its standard output stays open.
-    _stdout: BufReader<ChildStdout>,
 }
 
 /// `waypost` without the tests' own environment.
@@ -34,7 +33,7 @@ pub fn run(args: &[&str]) -> String {
 
 /// The command that serves a store on a free port.
 pub fn serve(store: &str) -> Command {
-    let mut command = waypost([
+    waypost([
         "serve",
         "--grpc-addr",
         "127.0.0.1:0",
@@ -46,9 +45,7 @@ pub fn serve(store: &str) -> Command {
         "2",
         "--store",
         store,
-    ]);
-    command.stdout(Stdio::piped());
-    command
+    ])
 }
 
 impl Server {
@@ -59,20 +56,11 @@ impl Server {
 
     /// The same of a command that [`serve`] made.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut log = tempfile::tempfile().expect("a file");
-        let mut process = command.stderr(log.try_clone().expect("a file")).spawn().expect("it starts");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let addr = loop {
-            let mut line = String::new();
-            if stdout.read_line(&mut line).expect("text") == 0 {
-                let status = process.wait().expect("it ended");
-                panic!("the server ended before it served, {status}: {}", read(&mut log));
-            }
-            if let Some(addr) = line.trim().strip_prefix("gRPC") {
-                break addr.trim().to_owned();
-            }
-        };
-        Self { process, addr, log, _stdout: stdout }
+        let log = tempfile::tempfile().expect("a file");
+        let process = Process::start(command.stderr(log.try_clone().expect("a file")));
+        let mut server = Self { process, addr: String::new(), log };
+        server.addr = server.process.said("gRPC");
+        server
     }
 
     /// A new connection.
@@ -84,30 +72,25 @@ impl Server {
     /// Ends it by SIGKILL; it must have run until then.
     pub fn kill(mut self) {
         self.assert_runs();
-        self.process.kill().expect("it is ours");
-        self.process.wait().expect("it is ours");
+        self.process.signal(libc::SIGKILL);
+        self.process.ended();
     }
 
     /// Ends it by SIGTERM, as an operator does.
     pub fn stop(mut self) {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a process id"), libc::SIGTERM) }, 0);
-        let status = self.process.wait().expect("it is ours");
+        let status = self.process.stop();
         assert!(status.success(), "{status}: {}", read(&mut self.log));
     }
 
     /// Fails when it ended by itself.
     pub fn assert_runs(&mut self) {
-        let ended = self.process.try_wait().expect("it is ours");
+        let ended = self.process.child.try_wait().expect("it is ours");
         assert_eq!(ended, None, "{}", read(&mut self.log));
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
         if std::thread::panicking() {
             let log = read(&mut self.log);
             let last: Vec<&str> = log.lines().rev().take(20).collect();

@@ -11,6 +11,8 @@ mod certificates;
 mod support {
     pub mod fixture;
     pub mod postgres;
+    #[allow(dead_code, reason = "shared with tests that do more")]
+    pub mod process;
 }
 
 mod server;

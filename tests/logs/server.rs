@@ -1,14 +1,13 @@
 //! The binary with everything that it can have switched on, and its log.
 
-use crate::{certificates::Authority, tell};
+use crate::{certificates::Authority, support::process::Process, tell};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
 };
 use tempfile::TempDir;
 use tracing::level_filters::STATIC_MAX_LEVEL;
@@ -20,7 +19,7 @@ pub enum LogFormat {
 }
 
 pub struct Server {
-    process: Child,
+    process: Process,
     pub grpc: SocketAddr,
     pub pages: SocketAddr,
     pub ops: SocketAddr,
@@ -28,7 +27,6 @@ pub struct Server {
     /// What is in the files of keys, which the log must not have either.
     pub keys: Vec<String>,
     dir: TempDir,
-    stdout: BufReader<ChildStdout>,
 }
 
 fn waypost(dir: &Path, args: &[&str]) -> Command {
@@ -75,41 +73,18 @@ impl Server {
             LogFormat::Json => "json",
         });
         let log = File::create(dir.path().join("log")).expect("a log");
-        let mut process = serve.stdout(Stdio::piped()).stderr(log).spawn().expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (mut grpc, mut pages, mut ops) = (None, None, None);
-        while grpc.is_none() || pages.is_none() || ops.is_none() {
-            let mut line = String::new();
-            if stdout.read_line(&mut line).expect("text") == 0 {
-                panic!("it ended: {}", fs::read_to_string(dir.path().join("log")).expect("text"));
-            }
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["gRPC", addr] => grpc = addr.parse().ok(),
-                ["pages", url] => pages = url.strip_prefix("https://").and_then(|addr| addr.parse().ok()),
-                ["ops", url] => {
-                    ops = url.strip_prefix("http://").and_then(|url| url.split('/').next()?.parse().ok());
-                }
-                _ => {}
-            }
-        }
-        let [grpc, pages, ops] = [grpc, pages, ops].map(|addr| addr.expect("it listens"));
-        Self { process, grpc, pages, ops, authority, keys, dir, stdout }
+        let mut process = Process::start(serve.stderr(log));
+        let [grpc, pages, ops] = ["gRPC", "pages", "ops"].map(|listener| {
+            let url = process.said(listener);
+            let addr = url.rsplit("//").next().and_then(|addr| addr.split('/').next());
+            addr.and_then(|addr| addr.parse().ok()).expect("an address")
+        });
+        Self { process, grpc, pages, ops, authority, keys, dir }
     }
 
     /// What it logged, after it has ended.
     pub fn log(mut self) -> String {
-        // SAFETY: kill(2) touches no memory; the process is a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.process.id().try_into().expect("a pid"), libc::SIGTERM) }, 0);
-        self.stdout.read_to_string(&mut String::new()).expect("text");
-        self.process.wait().expect("ended");
+        self.process.stop();
         fs::read_to_string(self.dir.path().join("log")).expect("text")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -3,14 +3,14 @@
 use crate::{
     certificates::Authority,
     metrics::metrics,
+    process::Process,
     served::{PATIENCE, Peer},
 };
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -39,49 +39,21 @@ fn certificates(dir: &Path) -> Authority {
 }
 
 struct Server {
-    process: Child,
+    process: Process,
     grpc: String,
     pages: String,
-    /// Kept, as a server whose standard output is closed would fail to write to it.
-    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut process = waypost(dir, &["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
-            .args(["--store", "memory:", "--workers", "1"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("started");
-        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (mut grpc, mut pages) = (String::new(), String::new());
-        while grpc.is_empty() || pages.is_empty() {
-            let mut line = String::new();
-            assert_ne!(stdout.read_line(&mut line).expect("text"), 0, "it ended before it said where it listens");
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["gRPC", addr] => grpc = addr.to_owned(),
-                ["pages", url] => pages = url.to_owned(),
-                _ => {}
-            }
-        }
-        Self { process, grpc, pages, stdout }
-    }
-
-    /// The URL of its metrics, which is said after the others.
-    fn ops(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("text");
-        line.trim().strip_prefix("ops").expect("the operations listener").trim().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = Process::start(
+            waypost(dir, &["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "127.0.0.1:0"])
+                .args(["--store", "memory:", "--workers", "1"])
+                .args(args)
+                .stderr(Stdio::null()),
+        );
+        let (grpc, pages) = (process.said("gRPC"), process.said("pages"));
+        Self { process, grpc, pages }
     }
 }
 
@@ -135,7 +107,7 @@ fn metrics_tell_until_when_the_certificate_in_use_is_valid() {
     authority.expired_server().write(dir.path(), "pages");
     let tls = ["--page-tls-cert", "pages.crt", "--page-tls-key", "pages.key", "--ops-addr", "127.0.0.1:0"];
     let mut server = Server::start(dir.path(), &tls);
-    let ops = server.ops();
+    let ops = server.process.said("ops");
     let told = || -> Vec<(String, f64)> {
         let is_told = |series: &str| series.starts_with("waypost_tls_certificate_not_after_seconds");
         metrics(&ops).into_iter().filter(|(series, _)| is_told(series)).collect()

@@ -6,5 +6,8 @@ mod handshakes;
 mod identities;
 #[path = "../support/metrics.rs"]
 mod metrics;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that do more")]
+mod process;
 mod reload;
 mod served;
