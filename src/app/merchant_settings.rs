@@ -86,7 +86,12 @@ impl App {
             }
             let changed = self.changed(&before, &change, violations.clone())?;
             if changed == *before {
-                return Ok(before);
+                // As of outcomes: whoever wrote it may never have been answered.
+                let kept = self.store.merchant_durably(&id).await?;
+                if kept.is_none_or(|kept| kept.version == before.version) {
+                    return Ok(before);
+                }
+                continue;
             }
             // Said now to whoever changes it, and not later to every buyer by a page without a button. It stays where it
             // is set already: this server may be the one that was started wrongly.

@@ -25,7 +25,13 @@ impl App {
         loop {
             let now = self.clock.now();
             let Some(next) = session.record(report.clone(), now) else {
-                return Ok(Recorded { session, applied: false, now });
+                // Whoever recorded it may never have been answered, as it was not durable: this answer says that it is.
+                let kept = self.store.session_durably(id).await?.ok_or(Error::SessionNotFound)?;
+                if kept.version == session.version {
+                    return Ok(Recorded { session, applied: false, now });
+                }
+                session = kept;
+                continue;
             };
             match self.store.replace_session(next.clone()).await? {
                 Replaced::Done => return Ok(Recorded { session: next.into(), applied: true, now }),

@@ -58,6 +58,11 @@ impl Measured {
         timed(Operation::Session, self.0.session(id)).await
     }
 
+    /// [`Store::session_durably`].
+    pub async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        timed(Operation::SessionDurably, self.0.session_durably(id)).await
+    }
+
     /// [`Store::replace_session`].
     pub async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         timed(Operation::ReplaceSession, self.0.replace_session(session)).await
@@ -66,6 +71,11 @@ impl Measured {
     /// [`Store::merchant`].
     pub async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
         timed(Operation::Merchant, self.0.merchant(id)).await
+    }
+
+    /// [`Store::merchant_durably`].
+    pub async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        timed(Operation::MerchantDurably, self.0.merchant_durably(id)).await
     }
 
     /// [`Store::replace_merchant`].

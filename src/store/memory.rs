@@ -217,6 +217,10 @@ impl Store for MemoryStore {
         Some(Loaded { session, merchant })
     }
 
+    async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        Ok(self.find(id))
+    }
+
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, over_at) = (session.id, session.over_at());
         {
@@ -237,6 +241,10 @@ impl Store for MemoryStore {
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
         Ok(read(&self.merchants).get(id).filter(|merchant| merchant.version > 0).cloned())
+    }
+
+    async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        self.merchant(id).await
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {

@@ -48,6 +48,7 @@ pub trait Store: Send + Sync + 'static {
     /// Finds the session that was created with a key.
     ///
     /// - **K1** Returns it as it is now, for the exact merchant, kind and key only.
+    /// - **K2** What it finds may be acknowledged, as by **L6**.
     async fn session_by_key(
         &self,
         merchant_id: &MerchantId,
@@ -74,6 +75,12 @@ pub trait Store: Send + Sync + 'static {
     /// - **L5** What it finds is what [`Store::session`] would load.
     fn session_in_memory(&self, id: SessionId) -> Option<Loaded>;
 
+    /// Loads a session for an answer that acknowledges what it finds, such as that an outcome was recorded before.
+    ///
+    /// - **L6** What it finds is as durable as what this store acknowledges, even if whoever wrote it was never answered,
+    ///   and no older than what [`Store::session`] had found before.
+    async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError>;
+
     /// Replaces the state of a session whose version is one less than that of the new state.
     ///
     /// - **R1** If that state still stands, it is replaced; otherwise nothing is written: [`Replaced::Stale`].
@@ -86,6 +93,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// - **M1** A merchant that was never written is `None`; one that was comes back equal.
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError>;
+
+    /// Loads a merchant's settings for an answer that acknowledges what it finds.
+    ///
+    /// - **M4** As **L6**, of [`Store::merchant`].
+    async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError>;
 
     /// Replaces the state of a merchant whose version is one less than that of the new state; version 1 is the first.
     ///

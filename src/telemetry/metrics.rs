@@ -432,8 +432,18 @@ const ROUTES: [&str; 7] = ["return", "events", "checkout", "shop", "assets", "jw
 const STATUSES: [&str; 13] =
     ["200", "303", "304", "400", "404", "405", "413", "415", "422", "500", "503", "504", "other"];
 
-const OPERATIONS: [&str; 8] =
-    ["create", "session_by_key", "session", "replace_session", "merchant", "replace_merchant", "remove_over", "ping"];
+const OPERATIONS: [&str; 10] = [
+    "create",
+    "session_by_key",
+    "session",
+    "session_durably",
+    "replace_session",
+    "merchant",
+    "merchant_durably",
+    "replace_merchant",
+    "remove_over",
+    "ping",
+];
 
 const LISTENERS: [&str; 3] = ["grpc", "pages", "ops"];
 
@@ -530,8 +540,10 @@ pub enum Operation {
     Create,
     SessionByKey,
     Session,
+    SessionDurably,
     ReplaceSession,
     Merchant,
+    MerchantDurably,
     ReplaceMerchant,
     RemoveOver,
     Ping,

@@ -88,6 +88,12 @@ impl Store for Awkward {
     ) -> Result<Option<Arc<Session>>, StoreError> {
         self.inner.session_by_key(merchant_id, kind, key).await
     }
+    async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.inner.session_durably(id).await
+    }
+    async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        self.inner.merchant_durably(id).await
+    }
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         self.inner.replace_session(session).await
     }

@@ -55,6 +55,7 @@ macro_rules! store_contract {
             l3_another_handle_knows_settings_in_time,
             l4_a_session_that_succeeded_and_was_removed_is_gone,
             l5_what_is_held_in_memory_is_what_would_be_loaded,
+            l6_what_may_be_acknowledged_is_what_would_be_loaded,
             r1_the_state_that_stands_is_replaced,
             r1_a_state_that_does_not_stand_any_more_is_stale_and_nothing_is_written,
             r2_of_racing_replacements_exactly_one_is_done,
@@ -65,6 +66,7 @@ macro_rules! store_contract {
             m2_the_state_that_stands_is_replaced,
             m2_a_state_that_does_not_stand_any_more_is_stale_and_nothing_is_written,
             m3_of_racing_replacements_exactly_one_is_done,
+            m4_settings_that_may_be_acknowledged_are_those_that_would_be_loaded,
             x1_a_session_that_is_not_over_stays,
             x1_a_session_that_turned_pending_stays_as_long_as_that_may_last,
             x1_a_session_that_was_replaced_meanwhile_stays,
@@ -607,6 +609,30 @@ pub async fn r4_the_key_goes_on_finding_a_replaced_session(fixture: impl Fixture
         assert_eq!(by_key(&store, "m1", Kind::Checkout, "k").await.as_ref(), Some(&state));
     }
     assert_eq!(store.create(draft().key("k", 2).build()).await.expect("answered"), Created::KeyReused);
+}
+
+pub async fn l6_what_may_be_acknowledged_is_what_would_be_loaded(fixture: impl Fixture) {
+    let store = fixture.store();
+    let look = async |id| store.session_durably(id).await.expect("loaded");
+    let open = create(&store, &draft()).await;
+    assert_eq!(look(open.id).await.as_deref(), Some(&open));
+    let paid = recorded(&open, Outcome::Success, CREATED.plus(MICROSECOND));
+    assert_eq!(store.replace_session(paid.clone()).await.expect("replaced"), Replaced::Done);
+    // One that succeeded may be held in memory.
+    assert_eq!(session(&store, open.id).await.as_ref(), Some(&paid));
+    assert_eq!(look(open.id).await.as_deref(), Some(&paid));
+    assert_eq!(look(draft().build().id).await, None);
+}
+
+pub async fn m4_settings_that_may_be_acknowledged_are_those_that_would_be_loaded(fixture: impl Fixture) {
+    let store = fixture.store();
+    let look = async || store.merchant_durably(&merchant_id("m1")).await.expect("loaded");
+    assert_eq!(look().await, None);
+    for version in 1..3 {
+        let written = merchant("m1", version);
+        assert_eq!(store.replace_merchant(written.clone()).await.expect("replaced"), Replaced::Done);
+        assert_eq!(look().await.as_deref(), Some(&written));
+    }
 }
 
 pub async fn m1_a_merchant_that_was_never_written_is_none(fixture: impl Fixture) {

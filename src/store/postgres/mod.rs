@@ -71,8 +71,6 @@ const SESSION_WITH_SETTINGS: &str = "
     SELECT s.record, m.record
     FROM waypost_sessions s LEFT JOIN waypost_merchants m ON m.merchant_id = s.merchant_id
     WHERE s.session_id = $1";
-const SESSION_BY_KEY: &str = "
-    SELECT record FROM waypost_sessions WHERE merchant_id = $1 AND kind = $2 AND idempotency_key = $3";
 const UPDATE_SESSION: &str = "
     UPDATE waypost_sessions SET over_at = $3, version = $4, record = $5
     WHERE session_id = $1 AND version = $2";
@@ -245,7 +243,7 @@ impl Store for PostgresStore {
         kind: Kind,
         key: &IdempotencyKey,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let reply = self.database.run(SESSION_BY_KEY, key_values(merchant_id, kind, key.as_str())).await?;
+        let reply = self.database.run(SESSION_BY_KEY_DURABLY, key_values(merchant_id, kind, key.as_str())).await?;
         reply.rows.first().map(|row| read_session(record(row, 0)?).map(Arc::new)).transpose()
     }
 
@@ -279,6 +277,11 @@ impl Store for PostgresStore {
         None
     }
 
+    async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        let reply = self.database.run(SESSION_BY_ID_DURABLY, [id_value(id)]).await?;
+        reply.rows.first().map(|row| read_session(record(row, 1)?).map(Arc::new)).transpose()
+    }
+
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let (id, version, text) = (session.id, to_bigint(session.version), write_session(&session).into_bytes());
         let (place, sent) = (self.copies.claim_session(id), Instant::now());
@@ -296,6 +299,11 @@ impl Store for PostgresStore {
 
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
         merchant_of(&self.database.run_first(Line::New, SELECT_MERCHANT, merchant_values(id)).await?)
+    }
+
+    async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        let reply = self.database.run(MERCHANT_DURABLY, merchant_values(id)).await?;
+        reply.rows.first().map(|row| read_merchant(record(row, 1)?).map(Arc::new)).transpose()
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
@@ -369,7 +377,7 @@ impl Store for PostgresStore {
             let Some(row) = reply.rows.first() else {
                 let Some(key) = session.key() else { continue };
                 let values = key_values(&session.merchant_id, session.id.kind(), key);
-                let taken = !self.database.run(SESSION_BY_KEY, values).await?.rows.is_empty();
+                let taken = !self.database.run(SESSION_BY_KEY_DURABLY, values).await?.rows.is_empty();
                 if taken {
                     return Ok(Imported::Conflict);
                 }

@@ -250,6 +250,11 @@ impl Store for RedbStore {
         Some(Loaded { session, merchant })
     }
 
+    /// Nobody reads what is not on the disk yet.
+    async fn session_durably(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.shared.session(id)
+    }
+
     async fn replace_session(&self, session: Session) -> Result<Replaced, StoreError> {
         let text = record::write_session(&session).into();
         self.write(|answer| Write::ReplaceSession(session.into(), text, answer)).await
@@ -258,6 +263,10 @@ impl Store for RedbStore {
     async fn merchant(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
         let merchant = self.shared.merchant(id)?;
         Ok((merchant.version > 0).then_some(merchant))
+    }
+
+    async fn merchant_durably(&self, id: &MerchantId) -> Result<Option<Arc<Merchant>>, StoreError> {
+        self.merchant(id).await
     }
 
     async fn replace_merchant(&self, merchant: Merchant) -> Result<Replaced, StoreError> {
