@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use process::Process;
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs::{self, File},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
@@ -1156,12 +1156,37 @@ mod serve {
 
     #[test]
     fn sigterm_ends_it_with_exit_code_0() {
-        for signal in [libc::SIGTERM, libc::SIGINT] {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
             let mut server = Server::sandbox();
             assert_eq!(server.run(&["healthcheck"]).code, Some(0));
             server.process.signal(signal);
             assert_eq!(server.process.ended().code(), Some(0));
         }
+    }
+
+    #[test]
+    fn a_start_that_waits_for_its_database_says_so_and_ends_when_told_to() {
+        let (_nobody, addr) = deserted();
+        let dir = TempDir::new().unwrap();
+        let log = dir.path().join("log");
+        let serve = |addr: &str, log: File| {
+            let store = format!("postgres://waypost:s3cret@{addr}/waypost");
+            Process::start(waypost().args(["serve", "--grpc-addr", "127.0.0.1:0", "--store", &store]).stderr(log))
+        };
+        let mut refused = serve(&addr, File::create(&log).unwrap());
+        let waits = || fs::read_to_string(&log).unwrap();
+        let began = Instant::now();
+        while !waits().contains("the store does not answer yet") {
+            assert!(began.elapsed() < Duration::from_secs(30), "{}", waits());
+            std::thread::yield_now();
+        }
+        assert!(!waits().contains("s3cret"), "{}", waits());
+        assert_eq!(refused.stop().code(), Some(0));
+        // One that takes connections and never says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut waiting = serve(&silent.local_addr().unwrap().to_string(), File::create(&log).unwrap());
+        let _connection = silent.accept().unwrap();
+        assert_eq!(waiting.stop().code(), Some(0));
     }
 
     #[test]

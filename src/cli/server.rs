@@ -16,17 +16,21 @@ use crate::{
     pages::{self, Links, PageKeys, PublicUrl},
     redirect::Mode,
     server::{Encrypted, Http2, Limits, Server, Web, prefer_small_pages},
-    store::{Measured, StoreUrl, backup},
+    store::{CannotOpen, Measured, Store, StoreUrl, backup},
     telemetry::{self, metrics},
 };
 use std::{
     future::Future,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
 
 /// Runs the server until a signal stops it.
 ///
@@ -67,12 +71,11 @@ impl Serve {
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
         let ops = self.ops(ops_tls.clone())?;
         let signer = signing_keys.map(|keys| self.signing.signer(keys, public_url.as_ref())).transpose()?;
-        let stop = stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
-        if self.migrate {
-            let migrated = self.store.migrate().await;
-            migrated.map_err(|error| format!("cannot migrate --store {}: {error}", self.store))?;
-        }
-        let store = self.store.open().await.map_err(|error| format!("cannot open --store {}: {error}", self.store))?;
+        let mut stop = pin!(stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?);
+        let store = tokio::select! {
+            opened = self.open_store() => opened?,
+            () = &mut stop => return Ok(()),
+        };
         if let StoreUrl::Redb(path) = &self.store
             && let Err(error) = backup::serve(path, Arc::clone(&store))
         {
@@ -143,6 +146,30 @@ impl Serve {
         };
         drained.map_err(|error| format!("cannot serve: {error}"))?;
         store.close().await.map_err(|error| error.to_string())
+    }
+
+    /// Opens the store, made ready for this version if that is wanted. A database that may be starting or failing over is
+    /// waited for.
+    async fn open_store(&self) -> Result<Arc<dyn Store>, String> {
+        let began = Instant::now();
+        loop {
+            let (failed, doing) = match self.try_store().await {
+                Ok(store) => return Ok(store),
+                Err(failed) => failed,
+            };
+            if !failed.may_pass() || began.elapsed() > STORE_PATIENCE {
+                return Err(format!("cannot {doing} --store {}: {failed}", self.store));
+            }
+            tracing::warn!(error = %failed, "the store does not answer yet: trying again");
+            sleep(STORE_RETRY).await;
+        }
+    }
+
+    async fn try_store(&self) -> Result<Arc<dyn Store>, (CannotOpen, &'static str)> {
+        if self.migrate {
+            self.store.migrate().await.map_err(|error| (error, "migrate"))?;
+        }
+        self.store.open().await.map_err(|error| (error, "open"))
     }
 
     /// Binds the page listener and makes the links to it. No keys, no pages.
@@ -253,6 +280,13 @@ async fn follow(store: &Measured, readiness: &Readiness) {
 
 const STORE_ANSWERS: &str = "answers";
 
+/// How long a start waits for a store that does not answer: longer than a failover takes. Whoever starts the server then
+/// starts it again, and sees that it did not start.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two attempts to open it.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+
 /// How often the store is asked whether it answers: balancers ask the health about as often.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
@@ -285,21 +319,23 @@ impl Ops {
     }
 }
 
-/// Ready at the first SIGTERM or SIGINT. The second one ends the process at once.
+/// Ready at the first SIGTERM, SIGINT or SIGHUP, which comes when a terminal closes. The second one ends the process at once.
 fn stop_signals() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+    let [mut terminate, mut interrupt, mut hangup] =
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
+    let mut next = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
+    };
+    Ok(async move {
+        next().await;
         tracing::info!("stopping; a second signal ends the process at once");
         // Lives as long as the drain; the runtime ends it.
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            next().await;
             telemetry::flush();
             std::process::exit(EXIT_IMPATIENT);
         });

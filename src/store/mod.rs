@@ -21,7 +21,7 @@ pub use measured::Measured;
 pub use memory::MemoryStore;
 pub use postgres::PostgresStore;
 pub use redb::RedbStore;
-pub use url::{InvalidStoreUrl, StoreUrl};
+pub use url::{CannotOpen, InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;

@@ -1,8 +1,8 @@
 //! Which store, as it is written on the command line.
 
 use super::{
-    MemoryStore, RedbStore, Store,
-    postgres::{Migrated, PostgresStore},
+    MemoryStore, RedbStore, Store, StoreError,
+    postgres::{ConnectError, Migrated, PostgresStore},
     redb,
 };
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
@@ -27,8 +27,10 @@ impl StoreUrl {
     pub async fn open(&self) -> Result<Arc<dyn Store>, CannotOpen> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryStore::default())),
-            Self::Redb(path) => Ok(Arc::new(RedbStore::open(path, redb::Options::default()).map_err(CannotOpen::new)?)),
-            Self::Postgres(url) => Ok(Arc::new(PostgresStore::connect(url).await.map_err(CannotOpen::new)?)),
+            Self::Redb(path) => {
+                Ok(Arc::new(RedbStore::open(path, redb::Options::default()).map_err(CannotOpen::file)?))
+            }
+            Self::Postgres(url) => Ok(Arc::new(PostgresStore::connect(url).await.map_err(CannotOpen::database)?)),
         }
     }
 
@@ -40,7 +42,7 @@ impl StoreUrl {
     pub async fn migrate(&self) -> Result<Option<Migrated>, CannotOpen> {
         match self {
             Self::Memory | Self::Redb(_) => Ok(None),
-            Self::Postgres(url) => PostgresStore::migrate(url).await.map(Some).map_err(CannotOpen::new),
+            Self::Postgres(url) => PostgresStore::migrate(url).await.map(Some).map_err(CannotOpen::database),
         }
     }
 }
@@ -82,12 +84,24 @@ fn without_secrets(url: &str) -> String {
 
 /// Why a store could not be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CannotOpen(String);
+#[error("{text}")]
+pub struct CannotOpen {
+    text: String,
+    may_pass: bool,
+}
 
 impl CannotOpen {
-    fn new(cause: impl fmt::Display) -> Self {
-        Self(cause.to_string())
+    fn file(cause: StoreError) -> Self {
+        Self { text: cause.to_string(), may_pass: false }
+    }
+
+    fn database(cause: ConnectError) -> Self {
+        Self { text: cause.to_string(), may_pass: matches!(cause, ConnectError::Unreachable(_)) }
+    }
+
+    /// Whether it may go better later: a database may be starting, or failing over.
+    pub const fn may_pass(&self) -> bool {
+        self.may_pass
     }
 }
 

@@ -80,3 +80,24 @@ async fn a_database_that_does_not_answer_is_named_as_that() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_takes_a_connection_and_never_answers_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("postgres://me@{}/pay", silent.local_addr().expect("its address"));
+    for error in [
+        PostgresStore::connect(&url).await.expect_err("nobody answers"),
+        PostgresStore::migrate(&url).await.expect_err("nobody answers"),
+    ] {
+        assert!(matches!(&error, ConnectError::Unreachable(text) if text.contains("in time")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_not_waited_for() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let database = cluster.create_database().await;
+    let url = database.url().replace(&database.name, "no_such_database");
+    let error = PostgresStore::connect(&url).await.expect_err("not there");
+    assert!(matches!(&error, ConnectError::Refused(text) if text.contains("3D000")), "{error}");
+}

@@ -4,14 +4,17 @@
 //! `sslrootcert` (a PEM file of the authorities to trust instead of the web's), `sslmode=verify-full`, and `pool_size`.
 //! A certificate is verified in every `sslmode` that uses one: encryption to anybody protects from nobody.
 
-use super::{ConnectError, failure::describe};
+use super::{
+    ConnectError,
+    failure::{Failure, describe},
+};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Connection, Socket, config::TargetSessionAttrs, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -22,6 +25,9 @@ const POOL_SIZE_DEFAULT: usize = 16;
 const POOL_SIZE_MAX: usize = 1_000;
 /// How long one host may take to answer a TCP connect; the next host is tried within the same call.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a connection may take until it can be used: a host may take it and never say a word. Longer than a few hosts
+/// take that do not even do that.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged, so that a host that went away without a word is given up in time.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a connection on which nobody waits; three probes follow.
@@ -107,6 +113,14 @@ impl Address {
     /// Opens a connection as it comes: with the database's own settings, and not driven yet.
     pub(super) async fn open(&self) -> Result<(Client, Wire), tokio_postgres::Error> {
         self.config.connect(self.tls.clone()).await
+    }
+
+    /// The same, for who has no limit of time for it.
+    pub(super) async fn open_in_time(&self) -> Result<(Client, Wire), Failure> {
+        match timeout(OPEN_TIMEOUT, self.open()).await {
+            Ok(opened) => opened.map_err(|error| Failure::to_connect(&error)),
+            Err(_) => Err(Failure::to_connect_in_time()),
+        }
     }
 
     /// Opens a connection for statements of the store, driven by this runtime.

@@ -24,7 +24,7 @@ const SESSIONS: &str = "SELECT session_id, record FROM waypost_sessions";
 
 /// Reads both tables until the end, until a record cannot be read, or until nobody receives any more.
 pub(super) async fn send_records(address: &Address, into: &mpsc::Sender<Record>) -> Result<(), StoreError> {
-    let (mut client, wire) = address.open().await.map_err(lost)?;
+    let (mut client, wire) = address.open_in_time().await.map_err(|failure| StoreError::Unavailable(failure.text))?;
     let _wire = Driven::start(wire);
     // The first statement takes the snapshot for both.
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);

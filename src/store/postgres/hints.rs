@@ -118,9 +118,9 @@ async fn receive_until_closed(queue: &mut mpsc::Receiver<SessionId>, stale: &mut
 }
 
 async fn connect_once(address: &Address, feed: &ChangeFeed, queue: &mut mpsc::Receiver<SessionId>) -> Ended {
-    let (client, wire) = match address.open().await {
+    let (client, wire) = match address.open_in_time().await {
         Ok(opened) => opened,
-        Err(error) => return ended(&error),
+        Err(failure) => return Ended::Lost(failure.text),
     };
     // Nothing is answered unless the wire is driven, so both run until one of them ends.
     match select(pin!(listen(wire, feed)), pin!(tell(client, queue))).await {

@@ -31,7 +31,7 @@ use self::{
     address::Address,
     copies::{Copies, Kept, Settings, has_succeeded},
     database::{Database, Reply, Value},
-    failure::Effect,
+    failure::{Effect, Failure, Prospect},
     hints::Hints,
     queue::Line,
     settings_reads::SettingsRead,
@@ -119,12 +119,24 @@ pub enum ConnectError {
     /// The URL is wrong.
     #[error("the store's url cannot be used: {0}")]
     Address(String),
-    /// The database did not answer, or not to this user.
+    /// The database did not answer, and may do so later.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// The database answered that it is not for this user, or not there.
+    #[error("the database cannot be used: {0}")]
+    Refused(String),
     /// The schema is not this server's.
     #[error("{0}")]
     Schema(String),
+}
+
+impl From<Failure> for ConnectError {
+    fn from(failure: Failure) -> Self {
+        match failure.prospect {
+            Prospect::Conflict | Prospect::Passing => Self::Unreachable(failure.text),
+            Prospect::Lasting => Self::Refused(failure.text),
+        }
+    }
 }
 
 impl PostgresStore {

@@ -6,10 +6,10 @@
 use super::{
     ConnectError,
     address::{Address, Driven},
-    failure::describe,
+    failure::{Failure, describe},
 };
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, error::SqlState};
 
 /// One step from one version of the schema to the next. Never changed once it was released.
@@ -32,6 +32,9 @@ const CURRENT: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 const ATTEMPTS: u32 = 50;
 /// Between the attempts.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the database may take to say which schema it has. It may lock its tables for a migration meanwhile.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CREATE_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS waypost_migrations (
@@ -72,9 +75,12 @@ pub(super) async fn migrate(address: &Address) -> Result<Migrated, ConnectError>
 
 /// Refuses to serve with another schema than this server's.
 pub(super) async fn check(address: &Address) -> Result<(), ConnectError> {
-    let (client, wire) = address.open().await.map_err(|error| ConnectError::Unreachable(describe(&error)))?;
+    let (client, wire) = address.open_in_time().await?;
     let wire = Driven::start(wire);
-    let version = version(&client).await.map_err(|error| ConnectError::Unreachable(describe(&error)))?;
+    let version = match timeout(VERSION_TIMEOUT, version(&client)).await {
+        Ok(version) => version.map_err(|error| Failure::of_statement(&error))?,
+        Err(_) => return Err(Failure::to_answer_in_time().into()),
+    };
     drop(wire);
     match version {
         0 => Err(ConnectError::Schema(format!(
@@ -106,8 +112,7 @@ enum Failed {
 }
 
 async fn migrate_once(address: &Address, first: &mut Option<i64>) -> Result<(), Failed> {
-    let (mut client, wire) =
-        address.open().await.map_err(|error| Failed::For(ConnectError::Unreachable(describe(&error))))?;
+    let (mut client, wire) = address.open_in_time().await.map_err(|failure| Failed::For(failure.into()))?;
     let _wire = Driven::start(wire);
     let from = version(&client).await.map_err(racing)?;
     let first = *first.get_or_insert(from);
