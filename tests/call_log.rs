@@ -306,3 +306,16 @@ async fn a_log_that_nobody_takes_holds_up_no_call_and_says_what_it_lost() {
     let mut lines = BufReader::new(process.child.stderr.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("log lines were dropped")), "it never said that it lost lines");
 }
+
+#[test]
+fn a_log_that_cannot_be_written_is_counted() {
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    let serve = ["serve", "--grpc-addr", "127.0.0.1:0", "--page-addr", "off", "--ops-addr", "127.0.0.1:0"];
+    let mut process = Process::start(waypost(&serve).args(["--workers", "1", "--log", "debug"]).stderr(full));
+    let ops = process.said("ops");
+    let began = Instant::now();
+    while metrics(&ops)["waypost_log_lines_dropped_total"] == 0.0 {
+        assert!(began.elapsed() < PATIENCE, "nothing was counted");
+    }
+    assert!(process.stop().success());
+}

@@ -6,10 +6,13 @@ mod support {
     pub mod fixture;
 }
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends::InMemoryBackend};
 use std::{
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 use support::{
     draft::{CREATED, EXPIRES, draft, merchant, recorded},
@@ -136,6 +139,53 @@ async fn after_closing_every_call_says_so() {
     assert!(store.session(draft().build().id).await.is_err_and(closed));
     assert!(store.ping().await.is_err_and(closed));
     assert!(store.close().await.is_err_and(closed));
+}
+
+/// A disk that does not finish a sync until it is told to.
+#[derive(Debug, Clone, Default)]
+struct Hanging {
+    content: Arc<InMemoryBackend>,
+    /// Held while it hangs.
+    hangs: Arc<Mutex<()>>,
+}
+
+impl StorageBackend for Hanging {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.content.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.content.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.content.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), io::Error> {
+        drop(self.hangs.lock().expect("no panic"));
+        self.content.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.content.write(offset, data)
+    }
+}
+
+#[tokio::test]
+#[allow(clippy::await_holding_lock, reason = "who waits for it is a thread of its own")]
+async fn a_disk_that_hangs_is_a_store_that_does_not_answer_until_it_goes_on() {
+    let disk = Hanging::default();
+    let options = Options { patience: Duration::from_millis(20), ..Options::default() };
+    let store = RedbStore::open_backend(disk.clone(), options).expect("opened");
+    let hang = disk.hangs.lock().expect("no panic");
+    let mut create = pin!(store.create(draft().build()));
+    let unanswered = tokio::time::timeout(Duration::from_millis(100), &mut create).await;
+    assert!(unanswered.is_err(), "{unanswered:?}");
+    let error = store.ping().await.expect_err("it hangs").to_string();
+    assert!(error.contains("the disk has not finished a write"), "{error}");
+    drop(hang);
+    assert_eq!(create.await.expect("created"), Created::New);
+    // The writer is done some time after it has answered.
+    while store.ping().await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A few sessions of every kind and state, and merchants.

@@ -225,7 +225,9 @@ impl Session {
         if before.as_deref() == Some(&ending) {
             return None;
         }
-        Some(Self { ending: Some(ending), update_time: now, version: self.version + 1, ..self.clone() })
+        // A clock that was set back makes nothing older than what it changes.
+        let update_time = now.max(self.update_time);
+        Some(Self { ending: Some(ending), update_time, version: self.version + 1, ..self.clone() })
     }
 
     /// The session as the create call answered it.

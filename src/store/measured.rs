@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// After how long a store that has not answered has failed whoever waits no more: their time was over, they did not leave.
+const LEFT_UNANSWERED: Duration = Duration::from_secs(1);
+
 /// The store behind it, by the same names.
 #[derive(Clone)]
 pub struct Measured(Arc<dyn Store>);
@@ -93,6 +96,11 @@ impl Measured {
         self.0.changes(id)
     }
 
+    /// [`Store::clock`].
+    pub async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.0.clock().await
+    }
+
     /// [`Store::ping`].
     pub async fn ping(&self) -> Result<(), StoreError> {
         timed(Operation::Ping, self.0.ping()).await
@@ -100,15 +108,38 @@ impl Measured {
 }
 
 async fn timed<T>(operation: Operation, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let began = Instant::now();
+    let asking = Asking { operation, began: Instant::now() };
     let answered = asked.await;
-    // The store was not asked, and has not failed.
-    if matches!(answered, Err(StoreError::Overloaded)) {
-        return answered;
-    }
-    STORE_OPERATION_DURATION.took([operation as usize], began.elapsed());
-    if answered.is_err() {
-        STORE_ERRORS.add([operation as usize], 1);
-    }
+    asking.answered(&answered);
     answered
+}
+
+/// An operation that was not answered yet.
+struct Asking {
+    operation: Operation,
+    began: Instant,
+}
+
+impl Asking {
+    fn answered<T>(self, answer: &Result<T, StoreError>) {
+        // The store that was not asked has not failed.
+        if !matches!(answer, Err(StoreError::Overloaded)) {
+            self.count(answer.is_err());
+        }
+        std::mem::forget(self);
+    }
+
+    fn count(&self, failed: bool) {
+        STORE_OPERATION_DURATION.took([self.operation as usize], self.began.elapsed());
+        if failed {
+            STORE_ERRORS.add([self.operation as usize], 1);
+        }
+    }
+}
+
+impl Drop for Asking {
+    /// Nobody waits for the answer any more.
+    fn drop(&mut self) {
+        self.count(self.began.elapsed() > LEFT_UNANSWERED);
+    }
 }

@@ -142,6 +142,13 @@ pub trait Store: Send + Sync + 'static {
     /// Answers when the store can serve.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// The time by a clock of its own, which is not this machine's; `None` where it has none.
+    ///
+    /// - **T1** It is the time of the call.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Says how it stands, at once and without asking anything that is far away.
     fn figures(&self) -> Figures {
         Figures::default()

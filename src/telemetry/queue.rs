@@ -20,6 +20,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// times a second rather than 100,000 times.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// How long to wait with what comes next when standard error cannot be written to, as when it is a file on a full disk.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// How long the end of the process waits for standard error.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -114,14 +117,28 @@ fn write_forever(to: &mut impl Write) {
         std::mem::swap(&mut lines.waiting, &mut writing);
         let dropped = std::mem::take(&mut lines.dropped);
         drop(lines);
-        if dropped > 0 {
-            // Not by way of the queue, which is full.
-            writeln!(writing, "waypost: {dropped} log lines were dropped, as standard error took no more")
-                .expect("writing to memory does not fail");
+        let untold = write_out(to, &mut writing, dropped);
+        if untold > 0 {
+            thread::sleep(RETRY);
         }
-        // There is nobody left to tell when standard error is closed.
-        let _ = to.write_all(&writing);
         writing.clear();
         lines = QUEUE.lock();
+        lines.dropped += untold;
     }
+}
+
+/// Writes these lines, and that so many were dropped. How many are to be told of once it can be written to again: those
+/// and these, if it cannot.
+fn write_out(to: &mut impl Write, lines: &mut Vec<u8>, dropped: u64) -> u64 {
+    let written = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if dropped > 0 {
+        // Not by way of the queue, which is full.
+        writeln!(lines, "waypost: {dropped} log lines were dropped, as standard error took no more")
+            .expect("writing to memory does not fail");
+    }
+    let Err(error) = to.write_all(lines) else { return 0 };
+    // A part of them may have been written, which nobody can tell.
+    LOG_LINES_DROPPED.add([], written);
+    // There is nobody left to tell when standard error is closed.
+    if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { dropped + written }
 }

@@ -9,11 +9,13 @@ use crate::{
     },
 };
 use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::AtomicI64},
+    time::{Duration, Instant, SystemTime},
 };
 use waypost::{
+    app::{App, Clock},
     model::{Kind, Outcome, Timestamp},
+    redirect::Mode,
     store::{Created, PostgresStore, Replaced, Store, StoreError},
 };
 
@@ -215,4 +217,38 @@ async fn callers_that_go_away_do_not_use_up_the_connections() {
     }
     store.ping().await.expect("serving");
     store.create(draft().build()).await.expect("created");
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_is_a_store_that_does_not_answer() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let database = cluster.create_database().await;
+    let store = database.store().await;
+    store.ping().await.expect("it answers");
+    for table in ["waypost_sessions", "waypost_merchants"] {
+        database.execute(&format!("ALTER TABLE {table} RENAME TO elsewhere")).await;
+        store.ping().await.expect_err(table);
+        database.execute(&format!("ALTER TABLE elsewhere RENAME TO {table}")).await;
+        store.ping().await.expect(table);
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_not_the_databases_removes_nothing() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let database = cluster.create_database().await;
+    let store = database.store().await;
+    let session = draft().build();
+    assert_eq!(store.create(session.clone()).await.expect("created"), Created::New);
+    let now = Timestamp::from(SystemTime::now());
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    for wrong in [session.over_at().plus(days(400)).max(now.plus(days(1))), now.minus(days(1))] {
+        let clock = Clock::Manual(Arc::new(AtomicI64::new(wrong.as_micros())));
+        let app = App::new(store.clone(), Mode::Production, clock);
+        let error = app.remove_over(days(1)).await.expect_err("refused").to_string();
+        assert!(error.contains("this machine's clock says"), "{error}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM waypost_sessions").await, 1);
+    let right = App::new(store.clone(), Mode::Production, Clock::System);
+    right.remove_over(days(1)).await.expect("swept");
 }

@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::{Barrier, mpsc};
 use waypost::{
@@ -78,6 +78,7 @@ macro_rules! store_contract {
             w1_a_replacement_wakes_every_watcher,
             w1_a_replacement_by_another_handle_wakes_the_watcher,
             w1_a_watch_on_a_session_that_does_not_exist_yet_wakes,
+            t1_a_clock_of_the_stores_own_says_what_time_it_is,
             e1_an_export_has_everything_once_as_it_is,
             e1_an_export_is_of_one_moment,
             e2_writes_go_on_while_an_export_waits_for_its_receiver,
@@ -858,6 +859,15 @@ async fn exported(store: &Arc<dyn Store>) -> Vec<Record> {
     }
     exporting.await.expect("no panic").expect("exported");
     records
+}
+
+pub async fn t1_a_clock_of_the_stores_own_says_what_time_it_is(fixture: impl Fixture) {
+    let now = || Timestamp::from(SystemTime::now());
+    let before = now();
+    if let Some(theirs) = fixture.store().clock().await.expect("answered") {
+        // Those of tests are on this machine.
+        assert!((before..=now()).contains(&theirs), "{theirs:?}");
+    }
 }
 
 pub async fn e1_an_export_has_everything_once_as_it_is(fixture: impl Fixture) {

@@ -89,7 +89,9 @@ const DELETE_OVER: &str = "DELETE FROM waypost_sessions WHERE session_id = ANY($
 const UPDATE_OLDER_MERCHANT: &str = "
     UPDATE waypost_merchants SET version = $2, record = $3
     WHERE merchant_id = $1 AND version < $2";
-const PING: &str = "SELECT 1";
+const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000000)::bigint";
+/// Whether both tables are there and may be read.
+const PING: &str = "SELECT 1 FROM waypost_sessions, waypost_merchants WHERE false";
 
 // What these read is acknowledged on the strength of having been read, though its writer may never have been told that
 // it is durable: its connection may have died while a synchronous replica was awaited. The lock makes the statement a
@@ -438,6 +440,12 @@ impl Store for PostgresStore {
             }
             Replaced::Stale => Imported::Kept,
         })
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let reply = self.database.run(CLOCK, []).await?;
+        let row = reply.rows.first().ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))?;
+        Ok(Some(Timestamp::from_micros(row.try_get(0).map_err(unreadable)?)))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -31,6 +31,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -52,6 +53,9 @@ pub struct Options {
     /// could not write and say nothing more, so no later success means anything: by default, the process ends. What
     /// was acknowledged is in the file, and the next start repairs the rest.
     pub on_failure: fn(&StoreError),
+    /// How long a commit may take until the store counts as one that does not answer: a disk that hangs says nothing. By
+    /// default as long as a call may take.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -61,6 +65,7 @@ impl Default for Options {
             merchant_cache_bytes: cache::MERCHANT_BYTES,
             page_cache_bytes: 128 << 20,
             on_failure: end_process,
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -80,6 +85,7 @@ pub struct RedbStore {
     /// `None` once it was closed.
     queue: Mutex<Option<mpsc::Sender<Write>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    patience: Duration,
 }
 
 /// What readers and the writer share.
@@ -91,6 +97,8 @@ struct Shared {
     /// A merchant that was never written has an entry too, with version 0.
     merchants: Cache<MerchantId, Arc<Merchant>>,
     changes: ChangeFeed,
+    /// Since when the writer has been at what it writes; `None` when it waits.
+    writing_since: Mutex<Option<Instant>>,
 }
 
 impl RedbStore {
@@ -118,6 +126,7 @@ impl RedbStore {
             sessions: Cache::new(options.session_cache_bytes),
             merchants: Cache::new(options.merchant_cache_bytes),
             changes: ChangeFeed::default(),
+            writing_since: Mutex::default(),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new()
@@ -127,7 +136,8 @@ impl RedbStore {
                 move || writer::run(&shared, waiting, options.on_failure)
             })
             .map_err(|error| StoreError::Unavailable(format!("the writer's thread did not start: {error}")))?;
-        Ok(Self { shared, queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)) })
+        let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
+        Ok(Self { shared, queue, writer, patience: options.patience })
     }
 
     async fn write<T>(&self, write: impl FnOnce(Answer<T>) -> Write) -> Result<T, StoreError> {
@@ -149,6 +159,15 @@ impl Shared {
     fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         Ok(database.as_ref().ok_or(redb::Error::DatabaseClosed)?.begin_write()?)
+    }
+
+    fn set_writing(&self, since: Option<Instant>) {
+        *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// How long the writer has been at what it writes.
+    fn writing_for(&self) -> Option<Duration> {
+        self.writing_since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
     fn take_database(&self) -> Option<Database> {
@@ -303,7 +322,13 @@ impl Store for RedbStore {
         match queue {
             None => Err(closed()),
             Some(queue) if queue.is_closed() => Err(stopped()),
-            Some(_) => Ok(()),
+            Some(_) => match self.shared.writing_for() {
+                Some(time) if time > self.patience => Err(StoreError::Unavailable(format!(
+                    "the disk has not finished a write for {} s: look at it and at the log of the kernel",
+                    time.as_secs()
+                ))),
+                Some(_) | None => Ok(()),
+            },
         }
     }
 

@@ -78,7 +78,9 @@ pub fn run(shared: &Shared, mut queue: mpsc::Receiver<Write>, on_failure: fn(&St
         let (close, writes) = batch.drain(..).partition(|write| matches!(write, Write::Close(_)));
         closing = close;
         // A panic in here would leave a server that serves and cannot write; it is a failure like any other.
+        shared.set_writing(Some(Instant::now()));
         let committed = catch_unwind(AssertUnwindSafe(|| commit(shared, writes)));
+        shared.set_writing(None);
         let failure = match committed {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => StoreError::Unavailable(failure_text(&error)),
