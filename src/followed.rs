@@ -7,6 +7,7 @@
 //! Files that cannot be read are tried again, and all are read anew from time to time: what looks unchanged may not be,
 //! and whoever reads may have something to say about the time, such as that a certificate is about to expire.
 
+use crate::telemetry::metrics::{FOLLOWED_FILES, UNUSABLE_FILES};
 use arc_swap::{ArcSwap, Guard};
 use std::{
     convert::Infallible,
@@ -122,6 +123,13 @@ impl<T> Followed<T> {
                 }
                 seen.problem = Some(problem);
             }
+        }
+        let name = self.option.trim_start_matches('-').replace('-', "_");
+        let Some(number) = FOLLOWED_FILES.iter().position(|known| *known == name) else { return };
+        match (before.is_some(), seen.problem.is_some()) {
+            (false, true) => UNUSABLE_FILES.rise([number]),
+            (true, false) => UNUSABLE_FILES.fall([number]),
+            (true, true) | (false, false) => {}
         }
     }
 }

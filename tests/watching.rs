@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use waypost::telemetry::{About, metrics::ALL};
 
 /// What stands in expressions besides metrics and labels.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 16] = [
     "__rate_interval",
     "sum",
     "min",
@@ -14,6 +14,7 @@ const WORDS: [&str; 15] = [
     "and",
     "rate",
     "increase",
+    "changes",
     "histogram_quantile",
     "time",
     "label_values",

@@ -17,7 +17,7 @@ use crate::{
 use tonic::Code;
 
 /// All of them, in the order in which they are told.
-pub static ALL: [&dyn Metric; 38] = [
+pub static ALL: [&dyn Metric; 39] = [
     &CALLS,
     &CALL_DURATION,
     &STREAMS_OPEN,
@@ -48,6 +48,7 @@ pub static ALL: [&dyn Metric; 38] = [
     &CONNECTIONS_ENDED,
     &CERTIFICATE_NOT_AFTER,
     &CREDENTIALS_EXPIRE_TIME,
+    &UNUSABLE_FILES,
     &LOG_LINES_DROPPED,
     &READY,
     &BUILD_INFO,
@@ -310,6 +311,14 @@ pub static CREDENTIALS_EXPIRE_TIME: Moments<1> = Moments::new(About {
     labels: &[],
 });
 
+/// Files that changed and are not what they should be.
+pub static UNUSABLE_FILES: Level<{ FOLLOWED_FILES.len() }> = Level::new(About {
+    name: "waypost_unusable_files",
+    help: "1 while what an option names was changed to something that cannot be used, so that what was read before holds; \
+           else 0.",
+    labels: &[Label { name: "option", values: &FOLLOWED_FILES }],
+});
+
 // The process.
 
 /// What the log lost.
@@ -448,6 +457,9 @@ const OPERATIONS: [&str; 10] = [
 const LISTENERS: [&str; 3] = ["grpc", "pages", "ops"];
 
 const ENDS: [&str; 3] = ["closed", "failed", "cut"];
+
+/// The options whose files are read again when they change.
+pub const FOLLOWED_FILES: [&str; 4] = ["credentials_file", "tls_cert", "page_tls_cert", "ops_tls_cert"];
 
 /// What has to be ready for the server to be.
 pub const COMPONENTS: [&str; 3] = ["listeners", "store", "drain"];

@@ -120,6 +120,20 @@ fn a_metric_tells_when_the_next_credential_expires() {
 }
 
 #[test]
+fn a_metric_tells_of_a_file_that_cannot_be_used() {
+    let mut server = Server::start(&admin(), &["--ops-addr", "127.0.0.1:0"]);
+    let ops = server.process.said("ops");
+    let unusable = || metrics(&ops)["waypost_unusable_files{option=\"credentials_file\"}"];
+    for (content, told) in [(admin(), 0.0), ("[[credential]]\nname =".into(), 1.0), (admin(), 0.0)] {
+        fs::write(server.credentials(), content).expect("written");
+        let began = Instant::now();
+        while unusable() != told {
+            assert!(began.elapsed() < PATIENCE, "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_load_is_made_with_the_secret_on_every_call() {
     let server = Server::start(&(admin() + &entry("shop", "[\"m1\"]", "[\"create\", \"record\", \"read\"]")), &[]);
     let load = ["--duration", "100ms", "--warm-up", "0s", "--sessions", "5", "--merchant", "m1"];
