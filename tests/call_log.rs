@@ -8,12 +8,14 @@ mod process;
 
 use metrics::metrics;
 use process::Process;
+use redb::{ReadableTable, TableDefinition};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -318,4 +320,34 @@ fn a_log_that_cannot_be_written_is_counted() {
         assert!(began.elapsed() < PATIENCE, "nothing was counted");
     }
     assert!(process.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cause_of_a_failed_call_has_its_request_id() {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("waypost.redb");
+    let store = format!("redb:{}", file.display());
+    let server = Server::start(&["--store", &store]);
+    let id = server.create(&[]).await.into_inner().session.expect("a session").session_id;
+    drop(server);
+    spoil(&file);
+    let server = Server::start(&["--store", &store]);
+    server.resolve(&id, &[("x-request-id", "of-this-call")]).await.expect_err("it cannot be read");
+    let lines = server.log();
+    let of_call: Vec<_> = lines.iter().filter(|line| line.get("request_id") == Some(&"of-this-call".into())).collect();
+    let told = |text: &str| of_call.iter().any(|line| line["message"] == text);
+    assert!(told("call") && told("the store holds something unreadable"), "{lines:?}");
+}
+
+/// Makes the one session in a file unreadable.
+fn spoil(file: &Path) {
+    const SESSIONS: TableDefinition<'_, &[u8; 17], (u64, i64, &[u8])> = TableDefinition::new("sessions");
+    let database = redb::Database::create(file).expect("opened");
+    let transaction = database.begin_write().expect("begun");
+    {
+        let mut sessions = transaction.open_table(SESSIONS).expect("there");
+        let id = *sessions.first().expect("read").expect("one").0.value();
+        sessions.insert(&id, (1, i64::MAX, &b"{}"[..])).expect("written");
+    }
+    transaction.commit().expect("committed");
 }

@@ -28,7 +28,10 @@ use crate::{
     pages::Links,
     proto::v1::{self, ErrorReason, resolve_redirects_response::Answer},
     server::lateness,
-    telemetry::metrics::{STREAMED_RESOLVES, Shed},
+    telemetry::{
+        call,
+        metrics::{STREAMED_RESOLVES, Shed},
+    },
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use std::{
@@ -357,7 +360,7 @@ fn to_answer(status: &Status) -> Answer {
 }
 
 fn panicked() -> Answer {
-    tracing::error!(method = "ResolveRedirects", "a request of a stream panicked");
+    tracing::error!(method = "ResolveRedirects", request_id = call::request_id(), "a request of a stream panicked");
     to_answer(&fault())
 }
 

@@ -5,7 +5,7 @@ use crate::{
     model::{Rule, Violations},
     proto::v1::ErrorReason,
     store::StoreError,
-    telemetry::metrics::Shed,
+    telemetry::{call, metrics::Shed},
 };
 use std::time::Duration;
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -96,12 +96,12 @@ pub fn to_status(failed: Error) -> Status {
             retryable(Code::ResourceExhausted, ErrorReason::Overloaded, text, RETRY_AFTER_STORE)
         }
         Error::Store(StoreError::Unavailable(cause)) => {
-            tracing::error!(cause, "the store is unavailable");
+            tracing::error!(cause, request_id = call::request_id(), "the store is unavailable");
             let text = "the store did not answer: try again";
             retryable(Code::Unavailable, ErrorReason::StoreUnavailable, text, RETRY_AFTER_STORE)
         }
         Error::Store(StoreError::Corrupt(cause)) => {
-            tracing::error!(cause, "the store holds something unreadable");
+            tracing::error!(cause, request_id = call::request_id(), "the store holds something unreadable");
             error(Code::Internal, ErrorReason::Internal, "a fault of Waypost: its log has the cause")
         }
     }

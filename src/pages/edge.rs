@@ -82,14 +82,16 @@ pub async fn guard(State(pages): State<Pages>, request: Request, next: Next) -> 
     // Unwind safe: after a panic the request is dropped, and what requests share is behind locks of its own.
     let mut answer = pin!(AssertUnwindSafe(next.run(request)).catch_unwind());
     let answer = poll_fn(|cx| call::noting(&mut notes, || answer.as_mut().poll(cx)));
-    let mut response = match timeout(TIMEOUT, answer).await {
+    let answered = timeout(TIMEOUT, answer).await;
+    let noted_id = notes.as_ref().and_then(|notes| notes.request_id.to_str().ok());
+    let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
-            tracing::error!("a page panicked");
+            tracing::error!(request_id = noted_id, "a page panicked");
             problem::fault(&pages, &headers)
         }
         Err(_) => {
-            tracing::warn!(timeout_ms = TIMEOUT.as_millis(), "a page was not made in time");
+            tracing::warn!(timeout_ms = TIMEOUT.as_millis(), request_id = noted_id, "a page was not made in time");
             problem::unavailable(&pages, &headers)
         }
     };

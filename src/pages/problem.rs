@@ -6,7 +6,11 @@ use super::{
     language::Locale,
     words::{Saying, Words},
 };
-use crate::{app::Error, store::StoreError, telemetry::metrics::Shed};
+use crate::{
+    app::Error,
+    store::StoreError,
+    telemetry::{call, metrics::Shed},
+};
 use askama::Template;
 use axum::{
     extract::State,
@@ -43,11 +47,11 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
     match error {
         Error::SessionNotFound => not_found(pages, headers),
         Error::Store(StoreError::Unavailable(cause)) => {
-            tracing::error!(cause, "the store is unavailable");
+            tracing::error!(cause, request_id = call::request_id(), "the store is unavailable");
             unavailable(pages, headers)
         }
         Error::Store(StoreError::Corrupt(cause)) => {
-            tracing::error!(cause, "the store holds something unreadable");
+            tracing::error!(cause, request_id = call::request_id(), "the store holds something unreadable");
             fault(pages, headers)
         }
         Error::Store(StoreError::Overloaded) => {
@@ -63,7 +67,7 @@ pub fn failed(error: Error, pages: &Pages, headers: &HeaderMap) -> Response {
         | Error::OtherMerchant
         | Error::RateLimited(_)
         | Error::NoSigningKeys => {
-            tracing::error!(%error, "a page failed for a reason that it cannot have");
+            tracing::error!(%error, request_id = call::request_id(), "a page failed for a reason that it cannot have");
             fault(pages, headers)
         }
     }

@@ -175,6 +175,11 @@ pub fn made_by(name: &str) {
     note(|notes| notes.caller = Some(name.into()));
 }
 
+/// The id of the call that is polled, for other lines that lead to its own; `None` where it has none.
+pub fn request_id() -> Option<String> {
+    CURRENT.with_borrow(|current| Some(current.as_ref()?.request_id.to_str().ok()?.to_owned()))
+}
+
 fn note(add: impl FnOnce(&mut Notes)) {
     CURRENT.with_borrow_mut(|current| {
         if let Some(notes) = current {

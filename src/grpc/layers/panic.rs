@@ -3,7 +3,7 @@
 //! The log gets the method and never the panic's text, which may quote a request.
 
 use super::Response;
-use crate::{grpc::status, proto::v1::ErrorReason};
+use crate::{grpc::status, proto::v1::ErrorReason, telemetry::call};
 use http::{Request, uri::PathAndQuery};
 use pin_project_lite::pin_project;
 use std::{
@@ -56,7 +56,8 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Caught<F> {
         // locks of its own.
         let polled = catch_unwind(AssertUnwindSafe(|| this.call.poll(cx)));
         polled.unwrap_or_else(|_| {
-            tracing::error!(method = this.path.as_ref().map(PathAndQuery::path), "a call panicked");
+            let (method, request_id) = (this.path.as_ref().map(PathAndQuery::path), call::request_id());
+            tracing::error!(method, request_id, "a call panicked");
             Poll::Ready(Ok(fault().into_http()))
         })
     }
