@@ -52,7 +52,9 @@ def test_the_package_installs_what_it_should(package):
 
 def test_the_configuration_of_the_package_is_good(package):
     _, root = package
-    run(BINARY, "config", "check", "--config", root / "etc/waypost/waypost.toml", cwd=root)
+    configuration = root / "etc/waypost/waypost.toml"
+    run(BINARY, "config", "check", "--config", configuration, cwd=root)
+    assert 'store = "redb:/var/lib/waypost/waypost.redb"' in configuration.read_text().splitlines()
 
 
 def test_the_package_installs_and_is_removed(package, tmp_path):
