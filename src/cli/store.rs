@@ -3,7 +3,7 @@
 use super::{config::GivenStore, failure::Failure};
 use crate::store::{
     StoreUrl, backup,
-    export::{self, Totals},
+    export::{self, Exported, Totals},
     redb,
 };
 use clap::{Args, Subcommand};
@@ -90,7 +90,31 @@ impl At {
 impl AtFile {
     async fn export(&self) -> Result<String, Failure> {
         let made = self.create()?;
-        let mut file: Box<dyn Write + Send> = match &made {
+        let exported = self.export_into(made.as_ref()).await.inspect_err(|_| {
+            // A part of an export is none, and would be in the way of the next.
+            if made.is_some() {
+                let _ = fs::remove_file(&self.file);
+            }
+        })?;
+        let Exported { totals: Totals { sessions, merchants, unreadable }, unreadable: named } = exported;
+        let said = format!("exported {sessions} sessions and {merchants} merchants");
+        // What this says may be the last word before the store is taken away.
+        if let Some(made) = &made {
+            made.sync_all().map_err(|error| Failure::Failed(format!("{}: {error}", self.file.display())))?;
+        }
+        if unreadable > 0 {
+            return Err(self.at.failed(format!(
+                "{said}, and as it stands there what this version cannot read of {unreadable}, which an import leaves \
+                 out:\n  {}",
+                named.join("\n  ")
+            )));
+        }
+        // Standard output has the export itself.
+        Ok(if made.is_some() { said } else { String::new() })
+    }
+
+    async fn export_into(&self, made: Option<&fs::File>) -> Result<Exported, Failure> {
+        let mut file: Box<dyn Write + Send> = match made {
             Some(made) => Box::new(BufWriter::new(made)),
             None => Box::new(BufWriter::new(io::stdout())),
         };
@@ -100,35 +124,22 @@ impl AtFile {
             }
             StoreUrl::Memory | StoreUrl::Postgres(_) => None,
         };
-        let totals = match served {
-            Some(stream) => {
-                export::copy(&mut BufReader::new(stream), &mut file).map_err(|error| self.at.failed(error))?
-            }
-            None => self.export_unserved(&mut file).await?,
-        };
-        drop(file);
-        let Totals { sessions, merchants } = totals;
-        match made {
-            // Standard output has the export itself.
-            None => Ok(String::new()),
-            // What this says may be the last word before the store is taken away.
-            Some(made) => match made.sync_all() {
-                Ok(()) => Ok(format!("exported {sessions} sessions and {merchants} merchants")),
-                Err(error) => Err(Failure::Failed(format!("{}: {error}", self.file.display()))),
-            },
+        match served {
+            Some(stream) => export::copy(&mut BufReader::new(stream), &mut file).map_err(|error| self.at.failed(error)),
+            None => self.export_unserved(&mut file).await,
         }
     }
 
-    async fn export_unserved(&self, file: &mut (dyn Write + Send)) -> Result<Totals, Failure> {
+    async fn export_unserved(&self, file: &mut (dyn Write + Send)) -> Result<Exported, Failure> {
         if let StoreUrl::Redb(path) = &self.at.store
             && !path.exists()
         {
             return Err(self.at.failed("there is no such file"));
         }
         let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
-        let totals = export::export(&*store, file).await.map_err(|error| self.at.failed(error))?;
+        let exported = export::export(&*store, file).await.map_err(|error| self.at.failed(error))?;
         store.close().await.map_err(|error| self.at.failed(error))?;
-        Ok(totals)
+        Ok(exported)
     }
 
     async fn import(&self) -> Result<String, Failure> {
@@ -136,7 +147,10 @@ impl AtFile {
         let store = self.at.store.open().await.map_err(|error| self.at.failed(error))?;
         let summary = export::import(&*store, &mut *file).await.map_err(|error| self.at.failed(error))?;
         store.close().await.map_err(|error| self.at.failed(error))?;
-        let said = format!("imported {} records, kept {} that were as new or newer", summary.saved, summary.kept);
+        let mut said = format!("imported {} records, kept {} that were as new or newer", summary.saved, summary.kept);
+        if summary.unreadable > 0 {
+            said += &format!(", left out {} that could not be read when they were exported", summary.unreadable);
+        }
         if summary.conflicts == 0 {
             return Ok(said);
         }

@@ -1,7 +1,10 @@
 //! Backups of the embedded store while it serves: only one process can have the file open, so the one that has it
 //! writes an export to whoever connects to a socket beside the file. Who may, the socket's file mode says: its owner.
 
-use super::{Store, StoreError, export::export};
+use super::{
+    Store, StoreError,
+    export::{Totals, export},
+};
 use std::{
     ffi::OsString,
     fs::{self, Permissions},
@@ -58,8 +61,9 @@ fn serve_one(store: &dyn Store, stream: UnixStream) -> Result<(), String> {
     stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let totals = runtime.block_on(export(store, &mut BufWriter::new(stream))).map_err(|error| error.to_string())?;
-    tracing::info!(totals.merchants, totals.sessions, "a backup was taken");
+    let exported = runtime.block_on(export(store, &mut BufWriter::new(stream))).map_err(|error| error.to_string())?;
+    let Totals { merchants, sessions, unreadable } = exported.totals;
+    tracing::info!(merchants, sessions, unreadable, "a backup was taken");
     Ok(())
 }
 

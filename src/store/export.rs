@@ -4,7 +4,7 @@
 //! them stands one record on each line, as [`super::record`] writes it. Importing never overwrites what is newer, so it
 //! may be repeated, and may be done while the store serves.
 
-use super::{Imported, Record, Store, StoreError, record};
+use super::{Imported, Record, Store, StoreError, Unreadable, record};
 use crate::model::{Merchant, Session, SessionId};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,8 @@ const AHEAD: usize = 256;
 const AT_ONCE: usize = 256;
 /// Bytes of one line. The largest request is 256 KiB; escaped as JSON it is at most six times that.
 const LINE_BYTES: u64 = 4 * 1_024 * 1_024;
-/// Conflicts that are named; all are counted.
-const CONFLICTS_NAMED: usize = 100;
+/// Conflicts, and records that cannot be read, that are named; all are counted.
+const NAMED: usize = 100;
 
 /// How much an export holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,31 @@ pub struct Totals {
     pub merchants: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Records that could not be read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unreadable: u64,
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What came of an export.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// How much it holds.
+    pub totals: Totals,
+    /// The first of the records that could not be read and why, at most 100.
+    pub unreadable: Vec<String>,
+}
+
+impl Exported {
+    fn add(&mut self, unreadable: &Unreadable) {
+        self.totals.unreadable += 1;
+        if self.unreadable.len() < NAMED {
+            self.unreadable.push(format!("{}: {}", unreadable.id, unreadable.problem));
+        }
+    }
 }
 
 /// What came of an import.
@@ -43,6 +68,8 @@ pub struct Summary {
     pub conflicts: u64,
     /// The first of those, at most 100.
     pub conflicting: Vec<SessionId>,
+    /// Records that could not be read when they were exported; they were left out.
+    pub unreadable: u64,
 }
 
 /// Why an export or an import stopped.
@@ -70,38 +97,43 @@ enum Line {
     Export { format: u32 },
     Merchant(Box<RawValue>),
     Session(Box<RawValue>),
+    Unreadable(Unreadable),
     End(Totals),
 }
 
 /// Writes everything in the store, as it is at one moment.
-pub async fn export(store: &dyn Store, file: &mut (dyn Write + Send)) -> Result<Totals, ExportError> {
+pub async fn export(store: &dyn Store, file: &mut (dyn Write + Send)) -> Result<Exported, ExportError> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     // Dropping the receiver when the file fails ends the other half, so both always come to an end.
-    let (exported, written) = tokio::join!(store.export(sender), write_all(receiver, file));
-    let totals = written?;
-    exported?;
+    let (sent, written) = tokio::join!(store.export(sender), write_all(receiver, file));
+    let exported = written?;
+    sent?;
     // Only now is it known that nothing is missing.
-    write_line(file, &Line::End(totals))?;
+    write_line(file, &Line::End(exported.totals))?;
     file.flush()?;
-    Ok(totals)
+    Ok(exported)
 }
 
-async fn write_all(mut records: mpsc::Receiver<Record>, file: &mut (dyn Write + Send)) -> Result<Totals, io::Error> {
-    let mut totals = Totals::default();
+async fn write_all(mut records: mpsc::Receiver<Record>, file: &mut (dyn Write + Send)) -> Result<Exported, io::Error> {
+    let mut exported = Exported::default();
     write_line(file, &Line::Export { format: FORMAT })?;
     while let Some(record) = records.recv().await {
         match record {
             Record::Merchant(merchant) => {
-                totals.merchants += 1;
+                exported.totals.merchants += 1;
                 write_line(file, &Line::Merchant(raw(record::write_merchant(&merchant))))?;
             }
             Record::Session(session) => {
-                totals.sessions += 1;
+                exported.totals.sessions += 1;
                 write_line(file, &Line::Session(raw(record::write_session(&session))))?;
+            }
+            Record::Unreadable(unreadable) => {
+                exported.add(&unreadable);
+                write_line(file, &Line::Unreadable(unreadable))?;
             }
         }
     }
-    Ok(totals)
+    Ok(exported)
 }
 
 fn raw(json: String) -> Box<RawValue> {
@@ -115,8 +147,8 @@ fn write_line(file: &mut (dyn Write + Send), line: &Line) -> io::Result<()> {
 }
 
 /// Copies an export, and says whether it is whole: that its last line has the totals.
-pub fn copy(from: &mut dyn BufRead, to: &mut dyn Write) -> Result<Totals, ExportError> {
-    let mut number = 0;
+pub fn copy(from: &mut dyn BufRead, to: &mut dyn Write) -> Result<Exported, ExportError> {
+    let (mut number, mut exported) = (0, Exported::default());
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -126,12 +158,17 @@ pub fn copy(from: &mut dyn BufRead, to: &mut dyn Write) -> Result<Totals, Export
             return Err(ExportError::Line { number, problem });
         }
         to.write_all(&line)?;
-        // Only the last line is small; the others need not be read for this.
-        if line.starts_with(br#"{"end":"#)
-            && let Ok(Line::End(totals)) = serde_json::from_slice(&line)
-        {
-            to.flush()?;
-            return Ok(totals);
+        // The records need not be read for this.
+        if !line.starts_with(br#"{"end":"#) && !line.starts_with(br#"{"unreadable":"#) {
+            continue;
+        }
+        match serde_json::from_slice(&line) {
+            Ok(Line::Unreadable(unreadable)) => exported.add(&unreadable),
+            Ok(Line::End(totals)) => {
+                to.flush()?;
+                return Ok(Exported { totals, ..exported });
+            }
+            _ => {}
         }
     }
 }
@@ -156,6 +193,7 @@ pub async fn import(store: &dyn Store, file: &mut (dyn BufRead + Send)) -> Resul
             match lines.next()? {
                 Some(Line::Merchant(text)) => merchants.push(lines.read(record::read_merchant(text.get().as_bytes()))?),
                 Some(Line::Session(text)) => sessions.push(lines.read(record::read_session(text.get().as_bytes()))?),
+                Some(Line::Unreadable(_)) => read.unreadable += 1,
                 Some(Line::End(totals)) => ended = Some(totals),
                 Some(Line::Export { .. }) => return Err(lines.wrong("begins another export")),
                 None => return Err(lines.wrong("is missing: the export was cut off")),
@@ -165,6 +203,7 @@ pub async fn import(store: &dyn Store, file: &mut (dyn BufRead + Send)) -> Resul
         read.sessions += sessions.len() as u64;
         save(store, merchants, sessions, &mut summary).await?;
     }
+    summary.unreadable = read.unreadable;
     if ended == Some(read) { Ok(summary) } else { Err(lines.wrong("does not have the totals of what stands above it")) }
 }
 
@@ -187,7 +226,7 @@ async fn save(
             Imported::Kept => summary.kept += 1,
             Imported::Conflict => {
                 summary.conflicts += 1;
-                if summary.conflicting.len() < CONFLICTS_NAMED {
+                if summary.conflicting.len() < NAMED {
                     summary.conflicting.extend(id);
                 }
             }

@@ -25,6 +25,7 @@ pub use url::{CannotOpen, InvalidStoreUrl, StoreUrl};
 
 use crate::model::{IdempotencyKey, Kind, Merchant, MerchantId, Session, SessionId, Timestamp};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use tokio::sync::mpsc;
 
@@ -197,6 +198,38 @@ pub enum Record {
     Merchant(Arc<Merchant>),
     /// A session.
     Session(Arc<Session>),
+    /// What this version cannot read, as it stands in the store.
+    Unreadable(Unreadable),
+}
+
+/// A record that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Whose it is.
+    pub id: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// Its text.
+    pub record: String,
+}
+
+impl Record {
+    /// What was read, or what was to be.
+    pub(crate) fn of<T>(
+        read: Result<T, StoreError>,
+        make: impl FnOnce(Arc<T>) -> Self,
+        id: impl FnOnce() -> String,
+        text: &[u8],
+    ) -> Self {
+        match read {
+            Ok(read) => make(read.into()),
+            Err(error) => Self::Unreadable(Unreadable {
+                id: id(),
+                problem: error.to_string(),
+                record: String::from_utf8_lossy(text).into_owned(),
+            }),
+        }
+    }
 }
 
 /// What came of an import.

@@ -934,7 +934,7 @@ pub async fn e1_an_export_is_of_one_moment(fixture: impl Fixture) {
         let version = |id| {
             let of_id = |record: &Record| match record {
                 Record::Session(session) if session.id == id => Some(session.version),
-                Record::Session(_) | Record::Merchant(_) => None,
+                Record::Session(_) | Record::Merchant(_) | Record::Unreadable(_) => None,
             };
             records.iter().find_map(of_id).expect("exported")
         };

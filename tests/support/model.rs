@@ -336,6 +336,7 @@ async fn compare(store: &dyn Store, model: &Model) {
             let again = match record {
                 Record::Session(session) => sessions.insert(session.id, (*session).clone()).is_some(),
                 Record::Merchant(merchant) => merchants.insert(merchant.id.clone(), (*merchant).clone()).is_some(),
+                Record::Unreadable(unreadable) => panic!("{unreadable:?}"),
             };
             assert!(!again, "exported twice");
         }

@@ -12,7 +12,7 @@ use super::{
     failure::describe,
     record,
 };
-use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
+use std::{borrow::Cow, ops::ControlFlow};
 use tokio::sync::mpsc;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
@@ -22,7 +22,7 @@ const TOGETHER: i32 = 128;
 const MERCHANTS: &str = "SELECT merchant_id, record FROM waypost_merchants";
 const SESSIONS: &str = "SELECT session_id, record FROM waypost_sessions";
 
-/// Reads both tables until the end, until a record cannot be read, or until nobody receives any more.
+/// Reads both tables until the end, or until nobody receives any more.
 pub(super) async fn send_records(address: &Address, into: &mpsc::Sender<Record>) -> Result<(), StoreError> {
     let (mut client, wire) = address.open_in_time().await.map_err(|failure| StoreError::Unavailable(failure.text))?;
     let _wire = Driven::start(wire);
@@ -57,13 +57,13 @@ async fn send_table(
 }
 
 fn merchant(row: &Row) -> Result<Record, StoreError> {
-    let merchant = read_merchant(record(row, 1)?).map_err(|error| error.about(format_args!("merchant {}", id(row))))?;
-    Ok(Record::Merchant(Arc::new(merchant)))
+    let text = record(row, 1)?;
+    Ok(Record::of(read_merchant(text), Record::Merchant, || format!("merchant {}", id(row)), text))
 }
 
 fn session(row: &Row) -> Result<Record, StoreError> {
-    let session = read_session(record(row, 1)?).map_err(|error| error.about(id(row)))?;
-    Ok(Record::Session(Arc::new(session)))
+    let text = record(row, 1)?;
+    Ok(Record::of(read_session(text), Record::Session, || id(row).into_owned(), text))
 }
 
 /// Whose row it is.

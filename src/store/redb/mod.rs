@@ -217,17 +217,17 @@ impl Shared {
         let transaction = self.begin_read()?;
         for entry in transaction.open_table(tables::MERCHANTS).map_err(unreadable)?.iter().map_err(unreadable)? {
             let (id, value) = entry.map_err(unreadable)?;
-            let merchant = record::read_merchant(value.value().1)
-                .map_err(|error| error.about(format_args!("merchant {}", id.value())))?;
-            if into.blocking_send(Record::Merchant(merchant.into())).is_err() {
+            let text = value.value().1;
+            let id = || format!("merchant {}", id.value());
+            if into.blocking_send(Record::of(record::read_merchant(text), Record::Merchant, id, text)).is_err() {
                 return Ok(());
             }
         }
         for entry in transaction.open_table(tables::SESSIONS).map_err(unreadable)?.iter().map_err(unreadable)? {
             let (id, value) = entry.map_err(unreadable)?;
-            let session =
-                record::read_session(value.value().2).map_err(|error| error.about(tables::name(id.value())))?;
-            if into.blocking_send(Record::Session(session.into())).is_err() {
+            let text = value.value().2;
+            let id = || tables::name(id.value());
+            if into.blocking_send(Record::of(record::read_session(text), Record::Session, id, text)).is_err() {
                 return Ok(());
             }
         }

@@ -185,12 +185,10 @@ fn apply(transaction: &WriteTransaction, writes: Vec<Write>) -> Result<Done, red
                 done.answer(answer, Ok(replaced));
             }
             Write::RemoveOver(cutoff, limit, answer) => {
-                let removed = tables.remove_over(cutoff, limit.min(REMOVED_AT_ONCE))?.map(|removed| {
-                    let count = removed.len();
-                    done.changes.extend(removed.into_iter().map(Change::Removed));
-                    count
-                });
-                done.answer(answer, removed);
+                let removed = tables.remove_over(cutoff, limit.min(REMOVED_AT_ONCE))?;
+                let count = removed.len();
+                done.changes.extend(removed.into_iter().map(Change::Removed));
+                done.answer(answer, Ok(count));
             }
             Write::ImportSession(session, text, answer) => {
                 let imported = tables.import_session(&session, &text)?;
@@ -271,8 +269,8 @@ impl<'t> Tables<'t> {
         Ok(Replaced::Done)
     }
 
-    /// One that cannot be read stays, as it does not tell its key, and holds up no other. It is told once none else is left.
-    fn remove_over(&mut self, cutoff: Timestamp, limit: usize) -> Decided<Vec<SessionId>> {
+    /// One that cannot be read stays, as it does not tell its key, and holds up no other. The log tells once none else is left.
+    fn remove_over(&mut self, cutoff: Timestamp, limit: usize) -> Result<Vec<SessionId>, redb::Error> {
         let (mut due, mut unreadable) = (Vec::new(), None);
         for entry in self.over.range(..=tables::over_until(cutoff))? {
             if due.len() == limit {
@@ -286,7 +284,7 @@ impl<'t> Tables<'t> {
             }
         }
         if let (Some(error), []) = (unreadable, &*due) {
-            return Ok(Err(error));
+            tracing::error!(%error, "a session that is over stays, as it cannot be read");
         }
         let mut removed = Vec::with_capacity(due.len());
         for (over_at, id, owner) in due {
@@ -298,7 +296,7 @@ impl<'t> Tables<'t> {
             }
             removed.push(id);
         }
-        Ok(Ok(removed))
+        Ok(removed)
     }
 
     /// What has to be known of a session that is to be removed.
