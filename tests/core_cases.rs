@@ -431,6 +431,7 @@ fn paths_are_written_in_many_ways() {
         ("{{items[2].type}}", expect!["{{items[2].type}}"]),
         ("{{metadata[a b].c}}", expect!["deep"]),
         ("{{metadata['a b'][\"c\"]}}", expect!["deep"]),
+        ("{{metadata[ \"a b\" ].c}}", expect!["deep"]),
         ("%7B%7Bmetadata%5Ba%20b%5D.c%7D%7D", expect!["deep"]),
         ("{{metadata[0]}}", expect!["zero"]),
         ("{{metadata.k}}", expect!["v"]),

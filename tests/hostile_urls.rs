@@ -477,3 +477,24 @@ fn every_refusal_is_counted_under_its_own_word() {
     assert_eq!(word(Refusal::MalformedPercent), "malformed_percent");
     assert_eq!(word(Refusal::NoSigningKeys), "no_signing_keys");
 }
+
+#[test]
+fn what_to_write_instead_keeps_the_placeholders_as_they_are() {
+    refused(&[
+        ("https://Shop.example.com/{{id}}", "write `https://shop.example.com/{{id}}`"),
+        (
+            "https://shop.example.com:443/r/{{id}}?x={ERROR_CODE}",
+            "write `https://shop.example.com/r/{{id}}?x={ERROR_CODE}`",
+        ),
+        (
+            "https://shop.example.com/%7B%7Bid%7D%7D/\"{{ metadata[a b] }}",
+            "write `https://shop.example.com/%7B%7Bid%7D%7D/%22{{ metadata[a b] }}`",
+        ),
+        ("https://m\u{fc}nchen.example/{{id}}/{{id}}", "write `https://xn--mnchen-3ya.example/{{id}}/{{id}}`"),
+        // Not what a browser would make of them.
+        ("https://Shop.example.com/xplaceholderx0xplaceholderx/{{id}}", "use a lower-case host"),
+        ("https://Shop.example.com/{id}/{{id}}", "brace in its path"),
+        ("https://shop.example.com/a}b", "brace in its path"),
+        ("https://Shop.example.com/{{id}}?status=1", "use a lower-case host"),
+    ]);
+}

@@ -27,7 +27,10 @@ pub fn write<M: Message + Name>(message: &M) -> Result<String, serde_json::Error
 /// error that tells the line.
 pub fn read<M: Message + Name + Default>(text: &str) -> Result<M, String> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let dynamic = DynamicMessage::deserialize(descriptor::<M>(), &mut json).map_err(|error| error.to_string())?;
+    let dynamic = DynamicMessage::deserialize(descriptor::<M>(), &mut json).map_err(|error| {
+        let advice = if error.to_string().contains("parse duration") { "; write seconds, such as `900s`" } else { "" };
+        format!("{error}{advice}")
+    })?;
     json.end().map_err(|error| error.to_string())?;
     // JSON may be nested more deeply than protobuf's own encoding.
     dynamic.transcode_to().map_err(|error| error.to_string())

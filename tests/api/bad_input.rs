@@ -180,9 +180,9 @@ fn rows() -> Vec<Row> {
             (method, "/merchant_id", long(65), "merchant_id", "1 to 64"),
             (method, "/idempotency_key", long(256), "idempotency_key", "1 to 255"),
             (method, "/idempotency_key", json!("k\u{e9}"), "idempotency_key", "ASCII"),
-            (method, "/ttl", json!("59s"), "ttl", "from 1m to"),
-            (method, "/ttl", json!("2592001s"), "ttl", "from 1m to"),
-            (method, "/ttl", json!("-1s"), "ttl", "from 1m to"),
+            (method, "/ttl", json!("59s"), "ttl", "from 60s to 2592000s"),
+            (method, "/ttl", json!("2592001s"), "ttl", "from 60s to 2592000s"),
+            (method, "/ttl", json!("-1s"), "ttl", "from 60s to 2592000s"),
             (method, "/metadata", json!({"a": "b".repeat(16 * 1024)}), "metadata", "at most 16384"),
             (
                 method,

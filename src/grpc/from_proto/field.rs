@@ -69,8 +69,9 @@ pub(super) fn duration(
     if read.is_none() && max == Duration::MAX {
         violations.add(field, "is out of range: write a duration of 0 or more");
     } else if read.is_none() {
-        let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
-        violations.add(field, format!("is out of range: write a duration from {min} to {max}"));
+        // As JSON has them.
+        let (min, max) = (min.as_secs(), max.as_secs());
+        violations.add(field, format!("is out of range: write a duration from {min}s to {max}s"));
     }
     read
 }

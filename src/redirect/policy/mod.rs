@@ -77,9 +77,20 @@ impl From<CheckedUrl> for String {
 /// Bytes of a URL that an error suggests.
 const SUGGESTION_BYTES: usize = 200;
 
+/// Stands for a placeholder while a URL is written as a browser writes it, with its number behind it and this once more.
+const MARK: &str = "xplaceholderx";
+
 /// What to write instead of a text that cannot be a template, if anything is known.
 pub(super) fn suggestion(text: &str) -> Option<Box<str>> {
-    Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] }.suggest(text, &[])
+    let (mut placeholders, mut from) = (Vec::new(), 0);
+    while let Some(open) = text[from..].find("{{").map(|at| from + at)
+        && let Some(close) = text[open..].find("}}").map(|at| open + at + "}}".len())
+    {
+        placeholders.push(open..close);
+        from = close;
+    }
+    let policy = Policy { mode: Mode::Production, allowed_origins: &[], app_schemes: &[] };
+    policy.suggest(text, &placeholders, &[])
 }
 
 impl Policy<'_> {
@@ -124,8 +135,8 @@ impl Policy<'_> {
             return Err(Refusal::EncodedSlash);
         }
         refuse_written(text, placeholders)?;
+        let hint = || self.suggest(text, placeholders, reserved);
         let text = stand_in(text, placeholders);
-        let hint = || if placeholders.is_empty() { self.suggest(&text, reserved) } else { None };
         let marks = Marks::of(&text);
         if marks.has(Marks::UNACCEPTABLE)
             && let Some(found) = text.chars().find(|c| !('!'..='~').contains(c) || *c == '\\')
@@ -154,6 +165,9 @@ impl Policy<'_> {
         if path.seen & Parts::CARET != 0 {
             return Err(Refusal::Character { found: '^', canonical: None });
         }
+        if path.seen & Parts::BRACE != 0 {
+            return Err(Refusal::Brace);
+        }
         let url = parsed::parse(head).map_err(|error| Refusal::Unparsable { error })?;
         if let Scheme::Web = scheme {
             self.check_host(&url, known)?;
@@ -179,14 +193,29 @@ impl Policy<'_> {
         known.or_else(Known::FREE_NAMES, names)
     }
 
-    /// The URL as a browser writes it, when that is another text and one that is accepted.
-    fn suggest(&self, text: &str, reserved: &[&'static str]) -> Option<Box<str>> {
-        let url = Url::parse(text).ok()?;
+    /// The URL as a browser writes it, its placeholders as they are, when that is another text and one that is accepted.
+    fn suggest(&self, text: &str, placeholders: &[Range<usize>], reserved: &[&'static str]) -> Option<Box<str>> {
+        let mark = |number: usize| format!("{MARK}{number}{MARK}");
+        let (mut marked, mut from) = (String::new(), 0);
+        for (number, range) in placeholders.iter().enumerate() {
+            marked += &text[from..range.start];
+            marked += &mark(number);
+            from = range.end;
+        }
+        marked += &text[from..];
+        let url = Url::parse(&marked).ok()?;
         let suggested = url.as_str();
-        // Long ones would fill the header that errors travel in; braces are placeholders, which a browser would encode.
-        let fits = suggested.len() <= SUGGESTION_BYTES && suggested != text && !text.contains('{');
+        // Braces that are left belong to no placeholder, and a browser would encode them.
+        let differs = suggested != marked && !marked.contains('{') && !text.contains(MARK);
         let accepted = || self.examine(suggested, &[], DotSegments::Written, Known::NOTHING, reserved, 0).is_ok();
-        (fits && accepted()).then(|| suggested.into())
+        if !differs || !accepted() {
+            return None;
+        }
+        let written = placeholders.iter().enumerate().fold(suggested.to_owned(), |written, (number, range)| {
+            written.replacen(&mark(number), &text[range.clone()], 1)
+        });
+        // Long ones would fill the header that errors travel in.
+        (written.len() <= SUGGESTION_BYTES).then(|| written.into())
     }
 
     fn scheme(&self, scheme: &str) -> Result<Scheme, Refusal> {

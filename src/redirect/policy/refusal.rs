@@ -109,11 +109,16 @@ pub enum Refusal {
         /// The name.
         name: &'static str,
     },
+    /// `{` or `}` in the path, outside of placeholders: browsers percent-encode them there.
+    #[error(
+        "has a brace in its path that belongs to no placeholder: write `{{{{name}}}}` for a placeholder, or percent-encode it"
+    )]
+    Brace,
 }
 
 impl Refusal {
     /// A word for each reason, in the order of [`Refusal::number`].
-    pub const WORDS: [&str; 22] = [
+    pub const WORDS: [&str; 23] = [
         "empty",
         "too_long",
         "not_absolute",
@@ -136,6 +141,7 @@ impl Refusal {
         "origin_not_allowed",
         "no_signing_keys",
         "reserved_name",
+        "brace",
     ];
 
     /// The place of its word among all.
@@ -163,6 +169,7 @@ impl Refusal {
             Self::OriginNotAllowed { .. } => 19,
             Self::NoSigningKeys => 20,
             Self::ReservedName { .. } => 21,
+            Self::Brace => 22,
         }
     }
 }

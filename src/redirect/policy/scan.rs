@@ -80,6 +80,7 @@ impl Parts {
     /// Part of what may be read as a dot.
     pub(super) const MAY_BE_DOT: u8 = 4;
     pub(super) const CARET: u8 = 8;
+    pub(super) const BRACE: u8 = 16;
 
     const TABLE: [u8; 256] = {
         let mut table = [0; 256];
@@ -90,6 +91,8 @@ impl Parts {
         table[b'.' as usize] = Self::MAY_BE_DOT;
         table[b'%' as usize] = Self::MAY_BE_DOT;
         table[b'^' as usize] = Self::CARET;
+        table[b'{' as usize] = Self::BRACE;
+        table[b'}' as usize] = Self::BRACE;
         table
     };
 

@@ -107,9 +107,9 @@ enum Place {
 fn step(rest: &str, place: Place) -> Option<(Step<'_>, &str)> {
     if let Some(after) = rest.strip_prefix('[') {
         for quote in ['"', '\''] {
-            if let Some(quoted) = after.strip_prefix(quote) {
+            if let Some(quoted) = after.trim_start().strip_prefix(quote) {
                 let (key, tail) = quoted.split_once(quote)?;
-                return Some((Step::Name(key), tail.strip_prefix(']')?));
+                return Some((Step::Name(key), tail.trim_start().strip_prefix(']')?));
             }
         }
         let (key, tail) = after.split_once(']')?;
