@@ -99,6 +99,19 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
     if has_personal_literal(template) {
         notices.add(NoticeCode::PersonalData, field.to_owned(), personal("its own query"));
     }
+    for written in almost_placeholders(template) {
+        let name = written.trim_matches(['{', '}']);
+        let meant = match name.to_ascii_uppercase().as_str() {
+            "CHECKOUT_SESSION_ID" => "{CHECKOUT_SESSION_ID}".to_owned(),
+            "ERROR_CODE" => "{ERROR_CODE}".to_owned(),
+            _ => format!("{{{{{name}}}}}"),
+        };
+        notices.add(
+            NoticeCode::UnknownPlaceholder,
+            field.to_owned(),
+            format!("has {written}, which is no placeholder and stays in the URL: write {meant} if one is meant"),
+        );
+    }
     for placeholder in template.placeholders() {
         let named_personal =
             matches!(placeholder.path.steps().last(), Some(Step::Name(name)) if PERSONAL_FIELDS.contains(&name));
@@ -124,6 +137,20 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
             );
         }
     }
+}
+
+/// Names in single braces that are no placeholders.
+fn almost_placeholders(template: &Template) -> Vec<String> {
+    let mut text = template.as_str().to_owned();
+    for placeholder in template.placeholders() {
+        text = text.replacen(placeholder.written, "", 1);
+    }
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c))
+    };
+    let names = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+    names.filter(|name| is_name(name)).map(|name| format!("{{{name}}}")).collect()
 }
 
 /// Whether a value looks like an e-mail address, a telephone number or the number of a payment card.
