@@ -47,6 +47,8 @@ struct Seen {
     stamps: Vec<Option<Stamp>>,
     at: Instant,
     problem: Option<String>,
+    /// Whether the metric tells that they cannot be used.
+    told: bool,
 }
 
 /// Reads the files, given what they held before. The text of an error follows the option's name.
@@ -74,7 +76,7 @@ impl<T> Followed<T> {
         paths: Vec<PathBuf>,
         read: impl Fn(Option<&T>) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let seen = Seen { stamps: stamps(&paths), at: Instant::now(), problem: None };
+        let seen = Seen { stamps: stamps(&paths), at: Instant::now(), problem: None, told: false };
         let current = readable(&paths).and_then(|()| read(None))?;
         let (read, current) = (Box::new(read), ArcSwap::from_pointee(current));
         Ok(Self { option, paths, read, current, seen: Mutex::new(seen) })
@@ -109,7 +111,8 @@ impl<T> Followed<T> {
         if !changed && seen.at.elapsed() < patience {
             return;
         }
-        let before = std::mem::replace(&mut *seen, Seen { stamps, at: Instant::now(), problem: None }).problem;
+        let told = seen.told;
+        let before = std::mem::replace(&mut *seen, Seen { stamps, at: Instant::now(), problem: None, told }).problem;
         match readable(&self.paths).and_then(|()| (self.read)(Some(&self.current()))) {
             Ok(read) => {
                 self.current.store(Arc::new(read));
@@ -124,13 +127,16 @@ impl<T> Followed<T> {
                 seen.problem = Some(problem);
             }
         }
+        let is_unusable = seen.problem.is_some();
+        if is_unusable != std::mem::replace(&mut seen.told, is_unusable) {
+            self.tell(is_unusable);
+        }
+    }
+
+    fn tell(&self, is_unusable: bool) {
         let name = self.option.trim_start_matches('-').replace('-', "_");
         let Some(number) = FOLLOWED_FILES.iter().position(|known| *known == name) else { return };
-        match (before.is_some(), seen.problem.is_some()) {
-            (false, true) => UNUSABLE_FILES.rise([number]),
-            (true, false) => UNUSABLE_FILES.fall([number]),
-            (true, true) | (false, false) => {}
-        }
+        if is_unusable { UNUSABLE_FILES.rise([number]) } else { UNUSABLE_FILES.fall([number]) }
     }
 }
 

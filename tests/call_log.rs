@@ -24,7 +24,7 @@ use tonic::{Code, Request, Response, Status, metadata::MetadataMap, transport::C
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use waypost::proto::v1::{
     CreatePaymentRequest, CreatePaymentResponse, GetMerchantRequest, PaymentItem, ResolveRedirectRequest,
-    WatchSessionRequest, merchant_service_client::MerchantServiceClient,
+    ResolveRedirectsRequest, WatchSessionRequest, merchant_service_client::MerchantServiceClient,
     redirect_service_client::RedirectServiceClient,
 };
 
@@ -332,11 +332,24 @@ async fn the_cause_of_a_failed_call_has_its_request_id() {
     drop(server);
     spoil(&file);
     let server = Server::start(&["--store", &store]);
-    server.resolve(&id, &[("x-request-id", "of-this-call")]).await.expect_err("it cannot be read");
+    server.resolve(&id, &[("x-request-id", "of-the-call")]).await.expect_err("it cannot be read");
+    let resolve = ResolveRedirectRequest { session_id: id, ..Default::default() };
+    let asked = tokio_stream::once(ResolveRedirectsRequest { resolve: Some(resolve), ..Default::default() });
+    let mut client = RedirectServiceClient::new(server.channel().await);
+    let answers = client.resolve_redirects(with(&[("x-request-id", "of-the-stream")], asked)).await;
+    let mut answers = answers.expect("a stream").into_inner();
+    while answers.message().await.expect("an answer").is_some() {}
+    drop(client);
     let lines = server.log();
-    let of_call: Vec<_> = lines.iter().filter(|line| line.get("request_id") == Some(&"of-this-call".into())).collect();
-    let told = |text: &str| of_call.iter().any(|line| line["message"] == text);
-    assert!(told("call") && told("the store holds something unreadable"), "{lines:?}");
+    for id in ["of-the-call", "of-the-stream"] {
+        let line = |text: &str| {
+            lines.iter().find(|line| line.get("request_id") == Some(&id.into()) && line["message"] == text)
+        };
+        assert!(line("the store holds something unreadable").is_some(), "{id}: {lines:?}");
+        // A stream may be about many.
+        let call = line("call").unwrap_or_else(|| panic!("{id}: {lines:?}"));
+        assert_eq!(call.contains_key("session_id"), id == "of-the-call", "{call:?}");
+    }
 }
 
 /// Makes the one session in a file unreadable.

@@ -1165,6 +1165,29 @@ mod serve {
     }
 
     #[test]
+    fn a_terminal_that_closes_is_told_of_twice_or_is_nothing_to_who_was_told_to_outlive_it() {
+        let mut server = Server::sandbox();
+        server.process.signal(libc::SIGHUP);
+        server.process.signal(libc::SIGHUP);
+        assert_eq!(server.process.ended().code(), Some(0));
+        // As `nohup` does it.
+        let mut shell = Command::new("sh");
+        shell.env_clear().args([
+            "-c",
+            "trap '' HUP; exec \"$0\" \"$@\"",
+            WAYPOST,
+            "serve",
+            "--grpc-addr",
+            "127.0.0.1:0",
+        ]);
+        shell.args(["--page-addr", "off", "--ops-addr", "off", "--store", "memory:"]);
+        let mut server = Server::spawn(&mut shell);
+        server.process.signal(libc::SIGHUP);
+        assert_eq!(server.run(&["healthcheck"]).code, Some(0));
+        assert_eq!(server.process.stop().code(), Some(0));
+    }
+
+    #[test]
     fn a_start_that_waits_for_its_database_says_so_and_ends_when_told_to() {
         let (_nobody, addr) = deserted();
         let dir = TempDir::new().unwrap();

@@ -495,6 +495,11 @@ fn what_to_write_instead_keeps_the_placeholders_as_they_are() {
         ("https://Shop.example.com/xplaceholderx0xplaceholderx/{{id}}", "use a lower-case host"),
         ("https://Shop.example.com/{id}/{{id}}", "brace in its path"),
         ("https://shop.example.com/a}b", "brace in its path"),
+        ("https://XPLACEHOLDERX0XPLACEHOLDERX.example.com/{{id}}", "use a lower-case host"),
         ("https://Shop.example.com/{{id}}?status=1", "use a lower-case host"),
+        ("https://{{id}}.b\u{fc}cher.example/", "percent-encode it; write a Unicode host"),
+        ("https://shop.example/\u{fc}/%2F{{id}}", "percent-encode it; write a Unicode host"),
+        ("https://shop.example/\u{fc}?x={{metadata.gr\u{f6}\u{df}e}}", "percent-encode it; write a Unicode host"),
+        ("https://shop.example/\u{fc}?x={{a/b}}", "percent-encode it; write a Unicode host"),
     ]);
 }

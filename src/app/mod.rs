@@ -23,6 +23,7 @@ pub use merchant_rate::MerchantRate;
 pub use merchant_settings::{Effect, MerchantChange};
 pub use preview_redirects::{Preview, PreviewSource};
 pub use record_outcome::Recorded;
+pub use remove_over::Unswept;
 pub use resolve_redirect::{Answer, Explain, ResolveQuery, Resolved, Vouching};
 pub use signer::{InvalidIssuer, Issuer, Signer};
 pub use verify_return::{Judged, Returned};

@@ -90,7 +90,9 @@ fn no_url(kind: Kind, outcome: Outcome) -> String {
 /// Whether the text of a template itself holds something personal in its query.
 fn has_personal_literal(template: &Template) -> bool {
     let query = template.as_str().split_once('?').map_or("", |(_, rest)| rest.split('#').next().unwrap_or_default());
-    url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| looks_personal(&value))
+    // A `+` that was meant is read as a space.
+    let as_meant = |value: &str| looks_personal(value) || looks_personal(&value.replacen(' ', "+", 1));
+    url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| as_meant(&value))
 }
 
 fn look_at_template(template: &Template, field: &str, session: &Session, merchant: &Merchant, notices: &mut Notices) {
@@ -99,17 +101,19 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
     if has_personal_literal(template) {
         notices.add(NoticeCode::PersonalData, field.to_owned(), personal("its own query"));
     }
-    for written in almost_placeholders(template) {
-        let name = written.trim_matches(['{', '}']);
+    if let (Some(name), more) = almost_placeholders(template) {
         let meant = match name.to_ascii_uppercase().as_str() {
             "CHECKOUT_SESSION_ID" => "{CHECKOUT_SESSION_ID}".to_owned(),
             "ERROR_CODE" => "{ERROR_CODE}".to_owned(),
             _ => format!("{{{{{name}}}}}"),
         };
+        let others = if more == 0 { String::new() } else { format!("; so do {more} more") };
         notices.add(
             NoticeCode::UnknownPlaceholder,
             field.to_owned(),
-            format!("has {written}, which is no placeholder and stays in the URL: write {meant} if one is meant"),
+            format!(
+                "has {{{name}}}, which is no placeholder and stays in the URL: write {meant} if one is meant{others}"
+            ),
         );
     }
     for placeholder in template.placeholders() {
@@ -139,18 +143,19 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
     }
 }
 
-/// Names in single braces that are no placeholders.
-fn almost_placeholders(template: &Template) -> Vec<String> {
+/// The first name in single braces that is no placeholder, and how many more there are.
+fn almost_placeholders(template: &Template) -> (Option<String>, usize) {
     let mut text = template.as_str().to_owned();
     for placeholder in template.placeholders() {
-        text = text.replacen(placeholder.written, "", 1);
+        // What stands around it belongs to nothing together.
+        text = text.replacen(placeholder.written, " ", 1);
     }
-    let is_name = |name: &str| {
+    let is_name = |name: &&str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c))
     };
-    let names = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-    names.filter(|name| is_name(name)).map(|name| format!("{{{name}}}")).collect()
+    let mut names = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(is_name);
+    (names.next().map(str::to_owned), names.count())
 }
 
 /// Whether a value looks like an e-mail address, a telephone number or the number of a payment card.
@@ -214,6 +219,21 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(looks_personal(value), personal, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_personal_value_is_found_in_a_query_as_it_is_written() {
+        for (query, personal) in [
+            ("p=+14155550123", true),
+            ("p=%2B14155550123", true),
+            ("a=1&e=ana%40example.com#x", true),
+            ("q=two words", false),
+            ("ref=14155550123", false),
+            ("#e=ana@example.com", false),
+        ] {
+            let template = Template::compile(&format!("https://a.example.com/?{query}")).unwrap();
+            assert_eq!(has_personal_literal(&template), personal, "{query}");
         }
     }
 }

@@ -37,16 +37,21 @@ impl App {
         loop {
             ticks.tick().await;
             if !steadiness.is_steady(self.clock.now()) {
+                SWEEPS.add([2], 1);
                 continue;
             }
             match self.remove_over(retention).await {
+                Err(Unswept::Clocks { ours, theirs }) => {
+                    SWEEPS.add([2], 1);
+                    tracing::warn!(ours, theirs, "nothing is removed until this machine's clock is that of the store");
+                }
                 Ok(removed) => {
                     SWEEPS.add([0], 1);
                     if removed > 0 {
                         tracing::info!(removed, "removed sessions that were over");
                     }
                 }
-                Err(error) => {
+                Err(Unswept::Store(error)) => {
                     SWEEPS.add([1], 1);
                     tracing::warn!(%error, "could not remove sessions that are over");
                 }
@@ -55,17 +60,17 @@ impl App {
     }
 
     /// Removes what has been over for that long, or much of it, and says how much.
-    pub async fn remove_over(&self, retention: Duration) -> Result<usize, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or its clock says another time.
+    pub async fn remove_over(&self, retention: Duration) -> Result<usize, Unswept> {
         let now = self.clock.now();
         if let Some(theirs) = self.store.clock().await?
             && now.until(theirs).max(theirs.until(now)) > SKEW
         {
-            let text = format!(
-                "this machine's clock says {} and that of the store {}: set them, nothing is removed until then",
-                humantime::format_rfc3339_seconds(now.into()),
-                humantime::format_rfc3339_seconds(theirs.into()),
-            );
-            return Err(StoreError::Unavailable(text));
+            let [ours, theirs] = [now, theirs].map(|time| humantime::format_rfc3339_seconds(time.into()).to_string());
+            return Err(Unswept::Clocks { ours, theirs });
         }
         let mut removed = 0;
         for _ in 0..STEPS {
@@ -79,6 +84,22 @@ impl App {
         }
         Ok(removed)
     }
+}
+
+/// Why nothing, or not all, was removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unswept {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// One of the two clocks is wrong.
+    #[error("this machine's clock says {ours}, and that of the store {theirs}")]
+    Clocks {
+        /// The time by this machine.
+        ours: String,
+        /// The time by the store.
+        theirs: String,
+    },
 }
 
 /// Whether a clock goes on as fast as time does.

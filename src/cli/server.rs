@@ -319,27 +319,38 @@ impl Ops {
     }
 }
 
-/// Ready at the first SIGTERM, SIGINT or SIGHUP, which comes when a terminal closes. The second one ends the process at once.
+/// Ready at the first SIGTERM or SIGINT, or SIGHUP, which comes when a terminal closes and perhaps twice. A second one of the
+/// others ends the process at once.
 fn stop_signals() -> io::Result<impl Future<Output = ()>> {
-    let [mut terminate, mut interrupt, mut hangup] =
-        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
-    let mut next = async move || {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // One that was told to outlive its terminal does, as by `nohup`.
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+            Some(_) = async { hangup.as_mut()?.recv().await } => {}
         }
-    };
-    Ok(async move {
-        next().await;
         tracing::info!("stopping; a second signal ends the process at once");
         // Lives as long as the drain; the runtime ends it.
         tokio::spawn(async move {
-            next().await;
+            // Kept, so that another of these does nothing.
+            let _hangup = hangup;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
             telemetry::flush();
             std::process::exit(EXIT_IMPATIENT);
         });
     })
+}
+
+/// Whether SIGHUP was ignored when the process began, as the kernel tells it.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
 /// What shells report for a process that SIGINT ended.

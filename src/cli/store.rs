@@ -90,18 +90,18 @@ impl At {
 impl AtFile {
     async fn export(&self) -> Result<String, Failure> {
         let made = self.create()?;
-        let exported = self.export_into(made.as_ref()).await.inspect_err(|_| {
-            // A part of an export is none, and would be in the way of the next.
-            if made.is_some() {
-                let _ = fs::remove_file(&self.file);
-            }
-        })?;
-        let Exported { totals: Totals { sessions, merchants, unreadable }, unreadable: named } = exported;
-        let said = format!("exported {sessions} sessions and {merchants} merchants");
+        let exported = self.export_into(made.as_ref()).await;
         // What this says may be the last word before the store is taken away.
-        if let Some(made) = &made {
-            made.sync_all().map_err(|error| Failure::Failed(format!("{}: {error}", self.file.display())))?;
+        let exported = exported.and_then(|exported| match made.as_ref().map_or(Ok(()), fs::File::sync_all) {
+            Ok(()) => Ok(exported),
+            Err(error) => Err(Failure::Failed(format!("{}: {error}", self.file.display()))),
+        });
+        if exported.is_err() && made.is_some() {
+            // A part of an export is none, and would be in the way of the next.
+            let _ = fs::remove_file(&self.file);
         }
+        let Exported { totals: Totals { sessions, merchants, unreadable }, unreadable: named } = exported?;
+        let said = format!("exported {sessions} sessions and {merchants} merchants");
         if unreadable > 0 {
             return Err(self.at.failed(format!(
                 "{said}, and as it stands there what this version cannot read of {unreadable}, which an import leaves \

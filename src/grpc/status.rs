@@ -165,7 +165,7 @@ fn cut(text: &str, bytes: usize) -> &str {
 }
 
 /// As much of the text as fits into a message, with a sign that there is more.
-fn cut_encoded(text: &str) -> String {
+pub(in crate::grpc) fn cut_encoded(text: &str) -> String {
     let encoded = |c: char| if (' '..='~').contains(&c) && c != '%' { 1 } else { 3 * c.len_utf8() };
     let mut room = MESSAGE_BYTES;
     let fits = |c: &char| {

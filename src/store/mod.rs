@@ -209,7 +209,7 @@ pub struct Unreadable {
     pub id: String,
     /// What is wrong with it.
     pub problem: String,
-    /// Its text.
+    /// Its text; bytes that are no UTF-8 are replaced.
     pub record: String,
 }
 

@@ -36,6 +36,8 @@ pub struct Notes {
     session: Option<SessionId>,
     merchant: Option<MerchantId>,
     caller: Option<CompactString>,
+    /// Whether what is learnt from now on is about a part of the call only.
+    complete: bool,
 }
 
 thread_local! {
@@ -45,7 +47,12 @@ thread_local! {
 impl Notes {
     /// Of a call that has begun.
     pub const fn new(request_id: HeaderValue, trace: Option<TraceContext>) -> Self {
-        Self { request_id, trace, session: None, merchant: None, caller: None }
+        Self { request_id, trace, session: None, merchant: None, caller: None, complete: false }
+    }
+
+    /// Nothing more is added: a stream may go on to be about many.
+    pub const fn complete(&mut self) {
+        self.complete = true;
     }
 
     /// Ends the call: exports its span and writes its line.
@@ -182,7 +189,9 @@ pub fn request_id() -> Option<String> {
 
 fn note(add: impl FnOnce(&mut Notes)) {
     CURRENT.with_borrow_mut(|current| {
-        if let Some(notes) = current {
+        if let Some(notes) = current
+            && !notes.complete
+        {
             add(notes);
         }
     });

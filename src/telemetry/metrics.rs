@@ -255,10 +255,11 @@ static STORE_WAITING: Reading = Reading::gauge(
 );
 
 /// Looks for sessions that are over.
-pub static SWEEPS: Counter<2> = Counter::new(About {
+pub static SWEEPS: Counter<3> = Counter::new(About {
     name: "waypost_sweeps_total",
-    help: "How often it was looked for sessions to remove, by whether the store answered.",
-    labels: &[Label { name: "result", values: &["ok", "error"] }],
+    help: "How often it was looked for sessions to remove. `error`: the store failed. `clock`: nothing was removed, as the clock \
+           has not gone on steadily for ten minutes, or is not the database's.",
+    labels: &[Label { name: "result", values: &["ok", "error", "clock"] }],
 });
 
 /// What they removed.

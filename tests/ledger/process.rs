@@ -92,6 +92,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // With its last words.
+            let _ = self.process.child.kill();
+            let _ = self.process.child.wait();
             let log = read(&mut self.log);
             let last: Vec<&str> = log.lines().rev().take(20).collect();
             eprintln!("the log of the server at {}, last line first:\n{}", self.addr, last.join("\n"));

@@ -69,8 +69,7 @@ async fn store(database: &TestDatabase, pool_size: usize) -> Arc<PostgresStore> 
 
 /// The processes of the database that were pinged.
 async fn pinged(database: &TestDatabase) -> Vec<i32> {
-    let pids =
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT 1' ORDER BY pid";
+    let pids = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT 1 FROM waypost_%' ORDER BY pid";
     database.client().await.query(pids, &[]).await.expect("listed").iter().map(|row| row.get(0)).collect()
 }
 

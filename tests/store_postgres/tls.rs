@@ -65,9 +65,9 @@ async fn a_certificate_is_verified_whenever_there_is_one() {
         assert!(server.encrypted().await > 0, "{mode}");
         store.close().await.expect("closed");
         let strange = server.connect("localhost", &format!("sslmode={mode}")).await.expect_err("unknown authority");
-        assert!(matches!(&strange, ConnectError::Unreachable(text) if text.contains("UnknownIssuer")), "{strange}");
+        assert!(matches!(&strange, ConnectError::Refused(text) if text.contains("UnknownIssuer")), "{strange}");
         let named = server.connect("127.0.0.1", &format!("sslmode={mode}&{trusting}")).await;
-        assert!(matches!(named, Err(ConnectError::Unreachable(_))), "the certificate names another host");
+        assert!(matches!(named, Err(ConnectError::Refused(_))), "the certificate names another host");
     }
     let store = server.connect("localhost", "sslmode=disable").await.expect("asked for");
     store.ping().await.expect("serving");
@@ -81,6 +81,6 @@ async fn a_server_without_encryption_is_refused_where_it_is_required() {
     let proxy = crate::lossy_proxy::LossyProxy::to(database.socket()).await;
     let url = |mode| format!("postgres://{USER}@127.0.0.1:{}/{}?sslmode={mode}", proxy.port(), database.name);
     let error = PostgresStore::connect(&url("require")).await.expect_err("it has none");
-    assert!(matches!(error, ConnectError::Unreachable(_)), "{error}");
+    assert!(matches!(error, ConnectError::Refused(_)), "{error}");
     PostgresStore::connect(&url("prefer")).await.expect("as it is").ping().await.expect("serving");
 }

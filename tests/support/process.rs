@@ -27,6 +27,7 @@ impl Process {
             if let Some(place) = line.trim().strip_prefix(listener) {
                 return place.trim().to_owned();
             }
+            assert!(!line.trim().starts_with("store"), "it does not listen for {listener}, or has said so before");
         }
     }
 

@@ -129,7 +129,7 @@ pub(in crate::grpc) fn explain(foreign: &Status) -> Option<Status> {
         // Not an error; the peer has gone.
         Code::Ok | Code::Cancelled => return None,
         // Health does not know the name of a service, or reflection that of something else.
-        Code::NotFound => status::error(Code::NotFound, ErrorReason::NameNotFound, text),
+        Code::NotFound => status::error(Code::NotFound, ErrorReason::NameNotFound, status::cut_encoded(text)),
         Code::OutOfRange if text.contains("message length too large") => status::final_for_retries(status::error(
             Code::ResourceExhausted,
             ErrorReason::MessageTooLarge,

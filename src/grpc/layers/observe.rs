@@ -98,6 +98,9 @@ impl Call {
             None if !response.status().is_success() => self.end(Code::Unknown),
             None if self.method.is_stream() => {
                 self.stage = Stage::Streaming;
+                if let Some(notes) = &mut self.notes {
+                    notes.complete();
+                }
                 STREAMS_OPEN.rise([self.method.number()]);
                 return Some(self);
             }
@@ -176,7 +179,10 @@ impl http_body::Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.project();
-        let frame = ready!(this.body.poll_frame(cx));
+        let frame = match this.streaming {
+            Some(call) => ready!(call::noting(&mut call.notes, || this.body.poll_frame(cx))),
+            None => ready!(this.body.poll_frame(cx)),
+        };
         if let Some(call) = this.streaming {
             let ended = match &frame {
                 Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),

@@ -206,16 +206,16 @@ impl Policy<'_> {
         let url = Url::parse(&marked).ok()?;
         let suggested = url.as_str();
         // Braces that are left belong to no placeholder, and a browser would encode them.
-        let differs = suggested != marked && !marked.contains('{') && !text.contains(MARK);
-        let accepted = || self.examine(suggested, &[], DotSegments::Written, Known::NOTHING, reserved, 0).is_ok();
-        if !differs || !accepted() {
+        if suggested == marked || marked.contains('{') || text.to_ascii_lowercase().contains(MARK) {
             return None;
         }
         let written = placeholders.iter().enumerate().fold(suggested.to_owned(), |written, (number, range)| {
             written.replacen(&mark(number), &text[range.clone()], 1)
         });
         // Long ones would fill the header that errors travel in.
-        (written.len() <= SUGGESTION_BYTES).then(|| written.into())
+        let fits = written.len() <= SUGGESTION_BYTES;
+        let accepted = || self.check_template(&Template::compile(&written).ok()?, reserved).ok();
+        (fits && accepted().is_some()).then(|| written.into())
     }
 
     fn scheme(&self, scheme: &str) -> Result<Scheme, Refusal> {

@@ -1,7 +1,10 @@
 //! What went wrong between this server and the database, and the two questions that follow: may the statement have
 //! taken effect all the same, and is another attempt worth it?
 
-use std::error::Error as _;
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind},
+};
 use tokio_postgres::error::{Severity, SqlState};
 
 /// One failed attempt.
@@ -48,7 +51,8 @@ pub(super) enum Prospect {
 impl Failure {
     /// The attempt got no connection from the database.
     pub(super) fn to_connect(error: &tokio_postgres::Error) -> Self {
-        Self { effect: Effect::None, ..Self::of_statement(error) }
+        let prospect = if may_connect_later(error) { prospect(error) } else { Prospect::Lasting };
+        Self { effect: Effect::None, prospect, ..Self::of_statement(error) }
     }
 
     /// The attempt got no connection from the pool. The bound on waiting is most of the time that a call has.
@@ -104,6 +108,19 @@ fn prospect(error: &tokio_postgres::Error) -> Prospect {
         }
         _ => Prospect::Lasting,
     }
+}
+
+/// Whether what kept a connection from being made may pass: what a database said, as its code tells, or the network did. A
+/// password that is missing, or a certificate that nobody trusts, stays so.
+fn may_connect_later(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    let mut of_network = None;
+    while let Some(error) = cause.filter(|_| of_network.is_none()) {
+        of_network = error.downcast_ref::<io::Error>();
+        cause = error.source();
+    }
+    let passes = |error: &io::Error| error.kind() != ErrorKind::InvalidData;
+    error.code().is_some() || error.is_closed() || of_network.is_some_and(passes)
 }
 
 /// The error with its causes. Without the database's DETAIL, which repeats the values of rows.

@@ -114,7 +114,10 @@ enum Failed {
 async fn migrate_once(address: &Address, first: &mut Option<i64>) -> Result<(), Failed> {
     let (mut client, wire) = address.open_in_time().await.map_err(|failure| Failed::For(failure.into()))?;
     let _wire = Driven::start(wire);
-    let from = version(&client).await.map_err(racing)?;
+    let from = match timeout(VERSION_TIMEOUT, version(&client)).await {
+        Ok(version) => version.map_err(racing)?,
+        Err(_) => return Err(Failed::For(Failure::to_answer_in_time().into())),
+    };
     let first = *first.get_or_insert(from);
     if from > CURRENT {
         return Err(Failed::For(too_new(from)));

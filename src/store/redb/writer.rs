@@ -20,7 +20,7 @@ use redb::{Durability, ReadableTable, Table, WriteTransaction};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,6 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 const WRITES_AT_ONCE: usize = 1_024;
 /// Sessions that one sweep removes, however many it was allowed to: other writes wait for it.
 const REMOVED_AT_ONCE: usize = 1_000;
+
+/// When a session that is over and cannot be read is looked at again: another version may run then.
+const LOOKED_AT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A write that waits for its turn, with the records already encoded: that is work which the callers can share.
 pub enum Write {
@@ -61,6 +64,8 @@ enum Change {
 #[derive(Default)]
 struct Done {
     changes: Vec<Change>,
+    /// Whether something was written that is nobody's to know.
+    has_written: bool,
     answers: Vec<Box<dyn FnOnce()>>,
 }
 
@@ -133,7 +138,7 @@ fn commit(shared: &Shared, writes: Vec<Write>) -> Result<(), redb::Error> {
     // waiting that is still 21,000 creates/s, and a server that is back at once is worth more to the buyers.
     transaction.set_quick_repair(true);
     let done = apply(&transaction, writes)?;
-    if done.changes.is_empty() {
+    if done.changes.is_empty() && !done.has_written {
         // What the answers rest on was durable before.
         transaction.abort()?;
     } else {
@@ -185,7 +190,8 @@ fn apply(transaction: &WriteTransaction, writes: Vec<Write>) -> Result<Done, red
                 done.answer(answer, Ok(replaced));
             }
             Write::RemoveOver(cutoff, limit, answer) => {
-                let removed = tables.remove_over(cutoff, limit.min(REMOVED_AT_ONCE))?;
+                let (removed, postponed) = tables.remove_over(cutoff, limit.min(REMOVED_AT_ONCE))?;
+                done.has_written |= postponed;
                 let count = removed.len();
                 done.changes.extend(removed.into_iter().map(Change::Removed));
                 done.answer(answer, Ok(count));
@@ -269,22 +275,17 @@ impl<'t> Tables<'t> {
         Ok(Replaced::Done)
     }
 
-    /// One that cannot be read stays, as it does not tell its key, and holds up no other. The log tells once none else is left.
-    fn remove_over(&mut self, cutoff: Timestamp, limit: usize) -> Result<Vec<SessionId>, redb::Error> {
-        let (mut due, mut unreadable) = (Vec::new(), None);
-        for entry in self.over.range(..=tables::over_until(cutoff))? {
-            if due.len() == limit {
-                break;
-            }
+    /// One that cannot be read stays, as it does not tell its key. It is looked at again a day later, so that it holds up no
+    /// other; whether there were such comes second.
+    fn remove_over(&mut self, cutoff: Timestamp, limit: usize) -> Result<(Vec<SessionId>, bool), redb::Error> {
+        let (mut due, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in self.over.range(..=tables::over_until(cutoff))?.take(limit) {
             let key = entry?.0;
             let (over_at, id) = key.value();
             match self.read_over(id)? {
-                Ok((known, key)) => due.push((over_at, known, key)),
-                Err(error) => unreadable = unreadable.or(Some(error.about(tables::name(id)))),
+                Ok((known, owner)) => due.push((over_at, known, owner)),
+                Err(error) => unreadable.push((over_at, *id, error)),
             }
-        }
-        if let (Some(error), []) = (unreadable, &*due) {
-            tracing::error!(%error, "a session that is over stays, as it cannot be read");
         }
         let mut removed = Vec::with_capacity(due.len());
         for (over_at, id, owner) in due {
@@ -296,7 +297,22 @@ impl<'t> Tables<'t> {
             }
             removed.push(id);
         }
-        Ok(removed)
+        if let Some((_, id, error)) = unreadable.first() {
+            let (number, error) = (unreadable.len(), error.clone().about(tables::name(id)));
+            tracing::error!(number, %error, "sessions that are over stay, as they cannot be read");
+        }
+        let postponed = !unreadable.is_empty();
+        for (over_at, id, _) in unreadable {
+            self.over.remove((over_at, &id))?;
+            let stands = self.sessions.get(&id)?.map(|value| (value.value().0, value.value().2.to_vec()));
+            // An end without its session is the end of nothing.
+            if let Some((version, text)) = stands {
+                let again = cutoff.plus(LOOKED_AT_AGAIN).as_micros();
+                self.sessions.insert(&id, (version, again, &*text))?;
+                self.over.insert((again, &id), ())?;
+            }
+        }
+        Ok((removed, postponed))
     }
 
     /// What has to be known of a session that is to be removed.
