@@ -34,8 +34,9 @@ async fn import(bytes: &[u8]) {
     let store = MemoryStore::default();
     let Ok(imported) = export::import(&store, &mut &*bytes).await else { return };
     let mut written = Vec::new();
-    let totals = export::export(&store, &mut written).await.expect("written to memory");
-    let Totals { merchants, sessions, .. } = totals;
+    let exported = export::export(&store, &mut written).await.expect("written to memory");
+    let Totals { merchants, sessions, unreadable } = exported.totals;
+    assert_eq!(unreadable, 0, "what was imported was read");
     // Of several states of one, the newest is there.
     assert!(merchants + sessions <= imported.saved);
     let again = export::import(&MemoryStore::default(), &mut &*written).await.expect("written by us");
