@@ -64,6 +64,12 @@ pub fn run(mut effective: Effective) -> Result<String, Failure> {
 impl Serve {
     async fn serve(&self, files: Files) -> Result<(), String> {
         let Files { authentication, tls, page_tls, ops_tls, page_keys, signing_keys } = files;
+        let mut stop = pin!(stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?);
+        // Before anything listens: whoever connected would wait with it.
+        let store = tokio::select! {
+            opened = self.open_store() => opened?,
+            () = &mut stop => return Ok(()),
+        };
         let listener = TcpListener::bind(self.grpc_addr)
             .map_err(|error| format!("cannot listen on --grpc-addr {}: {error}", self.grpc_addr))?;
         let addr = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
@@ -71,11 +77,6 @@ impl Serve {
         let public_url = pages.as_ref().map(|pages| pages.public_url.clone()).or_else(|| self.public_url.clone());
         let ops = self.ops(ops_tls.clone())?;
         let signer = signing_keys.map(|keys| self.signing.signer(keys, public_url.as_ref())).transpose()?;
-        let mut stop = pin!(stop_signals().map_err(|error| format!("cannot wait for signals: {error}"))?);
-        let store = tokio::select! {
-            opened = self.open_store() => opened?,
-            () = &mut stop => return Ok(()),
-        };
         if let StoreUrl::Redb(path) = &self.store
             && let Err(error) = backup::serve(path, Arc::clone(&store))
         {
@@ -157,8 +158,12 @@ impl Serve {
                 Ok(store) => return Ok(store),
                 Err(failed) => failed,
             };
-            if !failed.may_pass() || began.elapsed() > STORE_PATIENCE {
+            if !failed.may_pass() {
                 return Err(format!("cannot {doing} --store {}: {failed}", self.store));
+            }
+            if began.elapsed() > STORE_PATIENCE {
+                let waited = began.elapsed().as_secs();
+                return Err(format!("cannot {doing} --store {} after {waited} s: {failed}", self.store));
             }
             tracing::warn!(error = %failed, "the store does not answer yet: trying again");
             sleep(STORE_RETRY).await;
@@ -331,7 +336,7 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             Some(_) = async { hangup.as_mut()?.recv().await } => {}
         }
-        tracing::info!("stopping; a second signal ends the process at once");
+        tracing::info!("stopping; a second SIGTERM or SIGINT ends the process at once");
         // Lives as long as the drain; the runtime ends it.
         tokio::spawn(async move {
             // Kept, so that another of these does nothing.

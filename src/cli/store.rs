@@ -90,16 +90,16 @@ impl At {
 impl AtFile {
     async fn export(&self) -> Result<String, Failure> {
         let made = self.create()?;
-        let exported = self.export_into(made.as_ref()).await;
-        // What this says may be the last word before the store is taken away.
-        let exported = exported.and_then(|exported| match made.as_ref().map_or(Ok(()), fs::File::sync_all) {
-            Ok(()) => Ok(exported),
-            Err(error) => Err(Failure::Failed(format!("{}: {error}", self.file.display()))),
-        });
-        if exported.is_err() && made.is_some() {
-            // A part of an export is none, and would be in the way of the next.
-            let _ = fs::remove_file(&self.file);
-        }
+        let exported = self.export_into(made.as_ref().map(|(file, _)| file)).await;
+        let exported = match &made {
+            None => exported,
+            Some((file, part)) => {
+                let exported = exported.and_then(|exported| self.finish(file, part).map(|()| exported));
+                // What is left of it is in nobody's way, but full of what customers sent.
+                let _ = fs::remove_file(part);
+                exported
+            }
+        };
         let Exported { totals: Totals { sessions, merchants, unreadable }, unreadable: named } = exported?;
         let said = format!("exported {sessions} sessions and {merchants} merchants");
         if unreadable > 0 {
@@ -165,15 +165,26 @@ impl AtFile {
         self.file == Path::new("-")
     }
 
-    /// The file to write; `None` for standard output.
-    fn create(&self) -> Result<Option<fs::File>, Failure> {
+    /// The file to write, under another name until it is whole, and that name; `None` for standard output.
+    fn create(&self) -> Result<Option<(fs::File, PathBuf)>, Failure> {
         if self.is_standard() {
             return Ok(None);
         }
         // An export that fails must not have replaced a good one, and it holds what customers sent.
+        if self.file.exists() {
+            return Err(Failure::Usage(format!("{}: File exists: name another one", self.file.display())));
+        }
+        let mut part = self.file.clone().into_os_string();
+        part.push(format!(".{}.part", std::process::id()));
         let mut options = fs::File::options();
-        let made = options.write(true).create_new(true).mode(0o600).open(&self.file);
-        made.map(Some).map_err(|error| self.unusable(&error))
+        let made = options.write(true).create_new(true).mode(0o600).open(&part);
+        made.map(|made| Some((made, part.into()))).map_err(|error| self.unusable(&error))
+    }
+
+    /// Gives a whole export its name. What is said then may be the last word before the store is taken away.
+    fn finish(&self, made: &fs::File, part: &Path) -> Result<(), Failure> {
+        let named = made.sync_all().and_then(|()| fs::hard_link(part, &self.file));
+        named.map_err(|error| Failure::Failed(format!("{}: {error}", self.file.display())))
     }
 
     fn open(&self) -> Result<Box<dyn BufRead + Send>, Failure> {

@@ -38,7 +38,7 @@ pub(super) fn start(filter: &str, format: LogFormat) -> Result<(), CannotLog> {
     // Colours are for eyes: files and collectors would keep their codes. <https://no-color.org>
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(told).with_writer(ToQueue).with_ansi(colours);
-    queue::start()?;
+    queue::start(format)?;
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
