@@ -86,6 +86,9 @@ impl App {
             }
             let changed = self.changed(&before, &change, violations.clone())?;
             if changed == *before {
+                if effect == Effect::Check {
+                    return Ok(before);
+                }
                 // As of outcomes: whoever wrote it may never have been answered.
                 let kept = self.store.merchant_durably(&id).await?;
                 if kept.is_none_or(|kept| kept.version == before.version) {

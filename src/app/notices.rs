@@ -107,7 +107,7 @@ fn look_at_template(template: &Template, field: &str, session: &Session, merchan
             "ERROR_CODE" => "{ERROR_CODE}".to_owned(),
             _ => format!("{{{{{name}}}}}"),
         };
-        let others = if more == 0 { String::new() } else { format!("; so do {more} more") };
+        let others = if more == 0 { String::new() } else { format!("; {more} more are none either") };
         notices.add(
             NoticeCode::UnknownPlaceholder,
             field.to_owned(),

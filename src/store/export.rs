@@ -1,8 +1,9 @@
 //! An export: all sessions and merchants of a store as JSON lines, for backups and for moving to another store.
 //!
 //! The first line names the format and the last one the totals, so that a file which was cut off is noticed. Between
-//! them stands one record on each line, as [`super::record`] writes it. Importing never overwrites what is newer, so it
-//! may be repeated, and may be done while the store serves.
+//! them stands one record on each line, as [`super::record`] writes it; what this version cannot read stands there as the
+//! text that the store has, and is left out by an import. Importing never overwrites what is newer, so it may be repeated,
+//! and may be done while the store serves.
 
 use super::{Imported, Record, Store, StoreError, Unreadable, record};
 use crate::model::{Merchant, Session, SessionId};

@@ -161,10 +161,16 @@ pub fn noting<T>(notes: &mut Option<Box<Notes>>, does: impl FnOnce() -> T) -> T 
     if notes.is_none() {
         return does();
     }
+    // Also after a panic: the call's notes are not to be those of the next one on this thread.
+    struct Lent<'n>(&'n mut Option<Box<Notes>>);
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            *self.0 = CURRENT.take();
+        }
+    }
     CURRENT.set(notes.take());
-    let done = does();
-    *notes = CURRENT.take();
-    done
+    let _lent = Lent(notes);
+    does()
 }
 
 /// The call is about that session.
@@ -283,6 +289,9 @@ mod tests {
         noting(&mut first, || about_session(id));
         about_merchant(&"nobody".parse().unwrap());
         noting(&mut second, || made_by("shop"));
+        let broken =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| noting(&mut first, || panic!("a fault"))));
+        assert!(broken.is_err() && request_id().is_none());
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_eq!((first.session, first.caller, first.merchant), (Some(id), None, None));
         assert_eq!((second.session, second.caller.as_deref()), (None, Some("shop")));

@@ -7,10 +7,7 @@
 use super::{LogFormat, metrics::LOG_LINES_DROPPED};
 use std::{
     io::{self, Write},
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,9 +31,6 @@ static QUEUE: Queue = Queue {
     filled: Condvar::new(),
     emptied: Condvar::new(),
 };
-
-/// Whether lines are JSON objects.
-static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 struct Queue {
     lines: Mutex<Lines>,
@@ -94,8 +88,8 @@ impl<'a> MakeWriter<'a> for ToQueue {
 
 /// Starts the thread, which writes lines of that form.
 pub(super) fn start(format: LogFormat) -> io::Result<()> {
-    IS_JSON.store(matches!(format, LogFormat::Json), Ordering::Relaxed);
-    thread::Builder::new().name("log-writer".into()).spawn(|| write_forever(&mut io::stderr())).map(drop)
+    let mut out = Out { to: io::stderr(), format, is_torn: false };
+    thread::Builder::new().name("log-writer".into()).spawn(move || write_forever(&mut out)).map(drop)
 }
 
 /// Waits until everything that was logged is written, but not for ever.
@@ -108,9 +102,9 @@ pub fn flush() {
     }
 }
 
-fn write_forever(to: &mut impl Write) {
+fn write_forever(out: &mut Out<impl Write>) {
     // The two buffers change places, so that nothing is allocated once they have grown.
-    let (mut writing, mut torn) = (Vec::new(), false);
+    let mut writing = Vec::new();
     let mut lines = QUEUE.lock();
     loop {
         if lines.waiting.is_empty() && lines.dropped == 0 {
@@ -124,7 +118,7 @@ fn write_forever(to: &mut impl Write) {
         std::mem::swap(&mut lines.waiting, &mut writing);
         let dropped = std::mem::take(&mut lines.dropped);
         drop(lines);
-        let untold = write_out(to, &mut writing, dropped, &mut torn);
+        let untold = out.write(&mut writing, dropped);
         if untold > 0 {
             thread::sleep(RETRY);
         }
@@ -134,49 +128,63 @@ fn write_forever(to: &mut impl Write) {
     }
 }
 
-/// Writes these lines, and that so many were dropped. How many are to be told of once it can be written to again: those
-/// and what of these it did not take. `torn` tells whether the last line that it took was cut.
-fn write_out(to: &mut impl Write, lines: &mut Vec<u8>, dropped: u64, torn: &mut bool) -> u64 {
-    if *torn {
-        lines.insert(0, b'\n');
-    }
-    let (from, end) = (usize::from(*torn), lines.len());
-    if dropped > 0 {
-        // Not by way of the queue, which is full.
-        lines.extend(notice(dropped).bytes());
-    }
-    let mut taken = 0;
-    while taken < lines.len() {
-        let error = match to.write(&lines[taken..]) {
-            Ok(0) => io::ErrorKind::WriteZero,
-            Ok(more) => {
-                taken += more;
-                continue;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => error.kind(),
-        };
-        *torn = if taken == 0 { *torn } else { lines[taken - 1] != b'\n' };
-        let lost = lines[taken.clamp(from, end)..end].iter().filter(|byte| **byte == b'\n').count() as u64;
-        LOG_LINES_DROPPED.add([], lost);
-        // There is nobody left to tell when standard error is closed.
-        return if error == io::ErrorKind::BrokenPipe { 0 } else { dropped + lost };
-    }
-    *torn = false;
-    0
+/// Where lines go.
+struct Out<W> {
+    to: W,
+    /// The form of the line that tells of dropped ones.
+    format: LogFormat,
+    /// Whether the last line was taken in part only.
+    is_torn: bool,
 }
 
-/// The line that tells how many were dropped.
-fn notice(dropped: u64) -> String {
-    let text = "log lines were dropped, as standard error took no more";
-    if !IS_JSON.load(Ordering::Relaxed) {
-        return format!("waypost: {dropped} {text}\n");
+impl<W: Write> Out<W> {
+    /// Writes these lines, and that so many were dropped. How many are to be told of once it can be written to again: those
+    /// and what of these was not taken.
+    fn write(&mut self, lines: &mut Vec<u8>, dropped: u64) -> u64 {
+        if self.is_torn {
+            lines.insert(0, b'\n');
+        }
+        let (from, end) = (usize::from(self.is_torn), lines.len());
+        if dropped > 0 {
+            // Not by way of the queue, which is full.
+            lines.extend(self.notice(dropped).bytes());
+        }
+        let mut taken = 0;
+        while taken < lines.len() {
+            let error = match self.to.write(&lines[taken..]) {
+                Ok(0) => io::ErrorKind::WriteZero,
+                Ok(more) => {
+                    taken += more;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error.kind(),
+            };
+            self.is_torn = if taken == 0 { self.is_torn } else { lines[taken - 1] != b'\n' };
+            let lost = lines[taken.clamp(from, end)..end].iter().filter(|byte| **byte == b'\n').count() as u64;
+            LOG_LINES_DROPPED.add([], lost);
+            // There is nobody left to tell when standard error is closed.
+            return if error == io::ErrorKind::BrokenPipe { 0 } else { dropped + lost };
+        }
+        self.is_torn = false;
+        0
     }
-    let timestamp = humantime::format_rfc3339_micros(SystemTime::now());
-    format!(
-        "{{\"timestamp\":\"{timestamp}\",\"level\":\"WARN\",\"message\":\"{text}\",\"dropped\":{dropped},\"target\":\"{}\"}}\n",
-        module_path!()
-    )
+
+    /// The line that tells how many were dropped.
+    fn notice(&self, dropped: u64) -> String {
+        let text = "log lines were dropped, as standard error took no more";
+        match self.format {
+            LogFormat::Text => format!("waypost: {dropped} {text}\n"),
+            LogFormat::Json => {
+                let timestamp = humantime::format_rfc3339_micros(SystemTime::now());
+                let line = serde_json::json!({
+                    "timestamp": timestamp.to_string(), "level": "WARN", "message": text, "dropped": dropped,
+                    "target": module_path!(),
+                });
+                format!("{line}\n")
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -200,13 +208,13 @@ mod tests {
 
     #[test]
     fn what_a_full_disk_does_not_take_is_told_of_and_no_line_is_glued_to_a_part_of_another() {
-        let (mut disk, mut torn) = (Full(Vec::new(), 6), false);
-        assert_eq!(write_out(&mut disk, &mut b"one\ntwo\nthree\n".to_vec(), 0, &mut torn), 2);
-        assert!(torn);
-        assert_eq!(write_out(&mut disk, &mut b"four\n".to_vec(), 2, &mut torn), 3);
-        disk.1 = 1_000;
-        assert_eq!(write_out(&mut disk, &mut b"five\n".to_vec(), 3, &mut torn), 0);
+        let mut out = Out { to: Full(Vec::new(), 6), format: LogFormat::Text, is_torn: false };
+        assert_eq!(out.write(&mut b"one\ntwo\nthree\n".to_vec(), 0), 2);
+        assert!(out.is_torn);
+        assert_eq!(out.write(&mut b"four\n".to_vec(), 2), 3);
+        out.to.1 = 1_000;
+        assert_eq!(out.write(&mut b"five\n".to_vec(), 3), 0);
         let told = "waypost: 3 log lines were dropped, as standard error took no more";
-        assert_eq!(String::from_utf8(disk.0).unwrap(), format!("one\ntw\nfive\n{told}\n"));
+        assert_eq!(String::from_utf8(out.to.0).unwrap(), format!("one\ntw\nfive\n{told}\n"));
     }
 }

@@ -216,7 +216,7 @@ async fn names_in_single_braces_that_are_no_placeholders_are_noticed_with_what_i
         told,
         [
             "has {checkout_session_id}, which is no placeholder and stays in the URL: write {CHECKOUT_SESSION_ID} if one is \
-          meant; so do 2 more"
+          meant; 2 more are none either"
         ]
     );
 }
